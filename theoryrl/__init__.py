@@ -1,0 +1,56 @@
+"""theoryrl: provable reinforcement learning on exactly solved models.
+
+The wings, each of which imports only those above it: `models`, `solvers`, `instances`, `protocol`,
+`learners`, `theory`, `study`, `cli`. The names that everyone uses are here.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ConservativeMDP": "models",
+    "DeterministicPolicy": "models",
+    "EpisodicMDP": "models",
+    "MixturePolicy": "models",
+    "OfflineDataset": "models",
+    "Policy": "models",
+    "RewardNoise": "models",
+    "Study": "study",
+    "Trace": "protocol",
+    "play": "protocol",
+    "solve": "solvers",
+    "verify": "theory",
+}
+_WINGS = ("models", "solvers", "instances", "protocol", "learners", "theory", "study")
+
+__all__ = [*_HOME, *_WINGS, "__version__"]
+
+if TYPE_CHECKING:
+    from theoryrl.models import (
+        ConservativeMDP,
+        DeterministicPolicy,
+        EpisodicMDP,
+        MixturePolicy,
+        OfflineDataset,
+        Policy,
+        RewardNoise,
+    )
+    from theoryrl.protocol import Trace, play
+    from theoryrl.solvers import solve
+    from theoryrl.study import Study
+    from theoryrl.theory import verify
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the package stays instant."""
+    if name in _HOME:
+        return getattr(importlib.import_module(f"theoryrl.{_HOME[name]}"), name)
+    if name in _WINGS:
+        return importlib.import_module(f"theoryrl.{name}")
+    raise AttributeError(f"module 'theoryrl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

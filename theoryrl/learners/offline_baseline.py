@@ -1,0 +1,210 @@
+"""A safe baseline learned from offline data, with a certificate for its value.
+
+Pessimistic value iteration on the data gives a policy pihat and a number c with V^{pihat} >= c,
+with probability at least 1 - delta. The gate: pihat may serve as a baseline for the threshold gamma
+if c >= gamma. The proofs (StepMix page, "A learned baseline") differ by how the next value, which
+depends on the data, is kept from spoiling the confidence bound of the row that it multiplies:
+
+* ``kl``: the confidence set of the row holds for all values at once, so one data set serves all
+  stages. Adaptive data are allowed.
+* ``fold-hoeffding``, ``fold-bernstein``: stage h uses only fold h of the episodes, so that the value
+  of stage h + 1 is independent of the row. The episodes must be independent draws of one policy.
+* ``vi-lcb``: two-fold subsampling of Li et al. (2022), arXiv 2204.05275, with c_b = 16. The paper
+  leaves the absolute constant c_b open, so no certificate at a stated delta is claimed.
+
+Using the fold bonuses on one undivided data set is wrong; `proofs_checks` shows it on ``coupon``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from theoryrl._numba import kernel
+from theoryrl.learners.confidence import kl_mixture_threshold
+from theoryrl.models import DeterministicPolicy, OfflineDataset
+from theoryrl.models._validation import check_choice, check_fraction, check_interval, real_array
+from theoryrl.protocol import EpisodicSpec
+from theoryrl.solvers.kl_ball import least_expectation
+
+METHODS = ("kl", "fold-hoeffding", "fold-bernstein", "vi-lcb")
+VI_LCB_CONSTANT = 16.0
+"""c_b of VI-LCB; commonly used, not fixed by the paper."""
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedBaseline:
+    """A policy learned offline.
+
+    Attributes
+    ----------
+    policy
+        pihat, deterministic; lowest index on ties.
+    certificate
+        c, the pessimistic value averaged over the first state.
+    lower
+        V_low[h, s], pessimistic values: shape [H, S].
+    method
+        How the rows were bounded.
+    """
+
+    policy: DeterministicPolicy
+    certificate: float
+    lower: Float[np.ndarray, "H S"]
+    method: str
+
+
+@kernel
+def _pessimistic_row(method, n, counts, p, V, B, log_term, scratch):
+    """Return a lower bound on the expectation of V over the true row (method 0 to 3)."""
+    S = p.shape[0]
+    mean = 0.0
+    for t in range(S):
+        mean += p[t] * V[t]
+    if method == 0:
+        lowest = V.min()
+        for t in range(S):
+            scratch[t] = V[t] - lowest
+        threshold = kl_mixture_threshold(counts, float(S), log_term)
+        return lowest + least_expectation(p, scratch, threshold / n)
+    if method == 1:
+        return mean - B * math.sqrt(log_term / (2.0 * n))
+    variance = 0.0
+    for t in range(S):
+        variance += p[t] * (V[t] - mean) * (V[t] - mean)
+    if method == 2:
+        return mean - math.sqrt(2.0 * variance * log_term / (n - 1.0)) - 7.0 * B * log_term / (3.0 * (n - 1.0))
+    bonus = math.sqrt(log_term * variance / n) + log_term * (B + 1.0) / n
+    return mean - min(bonus, B + 1.0)
+
+
+@kernel
+def pessimistic_values(method, log_term, n_next, r, V, actions):
+    """Backward pass: V[h, s] = max_a max(0, r + lower row bound); fills V[H+1, S] and actions[H, S]."""
+    H, S, A, _ = n_next.shape
+    p, scratch = np.empty(S), np.empty(S)
+    for h in range(H - 1, -1, -1):
+        for s in range(S):
+            best, arg = -1.0, 0
+            for a in range(A):
+                n = n_next[h, s, a].sum()
+                value = 0.0
+                if n > 0 and h == H - 1:
+                    value = r[h, s, a]
+                elif n > 0 and not (method == 2 and n < 2):
+                    for t in range(S):
+                        p[t] = n_next[h, s, a, t] / n
+                    low = _pessimistic_row(
+                        method, n, n_next[h, s, a], p, V[h + 1], H - 1.0 - h, log_term, scratch
+                    )
+                    value = max(0.0, r[h, s, a] + low)
+                if value > best:
+                    best, arg = value, a
+            V[h, s] = best
+            actions[h, s] = arg
+
+
+def learn_baseline(
+    data: OfflineDataset,
+    rewards: Float[np.ndarray, "H S A"] | None,
+    rho: Float[np.ndarray, " S"],
+    delta: float,
+    method: str = "kl",
+) -> LearnedBaseline:
+    """Learn a policy by pessimistic value iteration.
+
+    Parameters
+    ----------
+    data
+        Episodes of a behaviour policy; independent ones for the methods that split them.
+    rewards
+        Known expected rewards in [0, 1]: shape [H, S, A]. None: the observed rewards, which must be
+        free of noise.
+    rho
+        Distribution of the first state: shape [S].
+    delta
+        Probability that the certificate exceeds the policy's true value, at most.
+    method
+        ``"kl"``, ``"fold-hoeffding"``, ``"fold-bernstein"`` or ``"vi-lcb"``.
+
+    Returns
+    -------
+    LearnedBaseline
+        Policy and certificate (for ``vi-lcb`` the certificate has no stated confidence).
+
+    Raises
+    ------
+    ValueError
+        If the data are too few to split, dependent where independence is needed, or disagree with
+        the rewards' shape.
+    """
+    check_choice("method", method, METHODS)
+    check_fraction("delta", delta)
+    H, S, A = data.horizon, data.n_states, data.n_actions
+    known = _observed_rewards(data) if rewards is None else real_array("rewards", rewards, (H, S, A))
+    check_interval("rewards", known, 0.0, 1.0)
+    if method != "kl" and not data.independent:
+        raise ValueError(f"data.independent must be true for method {method!r}, which splits the episodes")
+    counts, log_term = _counts_and_log_term(data, delta, method)
+    V, actions = np.zeros((H + 1, S)), np.empty((H, S), dtype=np.int64)
+    pessimistic_values(METHODS.index(method), log_term, counts, known, V, actions)
+    return LearnedBaseline(DeterministicPolicy(actions, A), float(rho @ V[0]), V[:-1], method)
+
+
+def _counts_and_log_term(
+    data: OfflineDataset, delta: float, method: str
+) -> tuple[Int[np.ndarray, "H S A S"], float]:
+    H, S, A, n = data.horizon, data.n_states, data.n_actions, len(data)
+    if method == "kl":
+        return data.transition_counts, math.log(S * A * H / delta)
+    if method == "vi-lcb":
+        return _subsampled_counts(data, delta), VI_LCB_CONSTANT * math.log(n * H / delta)
+    if n < H:
+        raise ValueError(f"data must have at least {H} episodes, one per stage, for {method!r}; got {n}")
+    counts = np.stack([fold.transition_counts[h] for h, fold in enumerate(data.folds(H))])
+    factor = 2 if method == "fold-hoeffding" else 4
+    return counts, math.log(factor * S * A * H * n / delta)
+
+
+def _subsampled_counts(data: OfflineDataset, delta: float) -> Int[np.ndarray, "H S A S"]:
+    """Keep the first N_trim(h, s) transitions of the main half, N_trim from the auxiliary half."""
+    H, S, A = data.horizon, data.n_states, data.n_actions
+    main, auxiliary = data.folds(2)
+    visits = auxiliary.transition_counts.sum(axis=(2, 3))
+    trim = np.maximum(visits - 10 * np.sqrt(visits * math.log(H * S / delta)), 0).astype(np.int64)
+    counts = np.zeros((H, S, A, S), dtype=np.int64)
+    for h in range(H):
+        for s in range(S):
+            kept = np.flatnonzero(main.states[:, h] == s)[: trim[h, s]]
+            np.add.at(counts, (h, s, main.actions[kept, h], main.states[kept, h + 1]), 1)
+    return counts
+
+
+def _observed_rewards(data: OfflineDataset) -> Float[np.ndarray, "H S A"]:
+    rewards = np.zeros((data.horizon, data.n_states, data.n_actions))
+    stage = np.broadcast_to(np.arange(data.horizon), data.actions.shape)
+    rewards[stage, data.states[:, :-1], data.actions] = data.rewards
+    return rewards
+
+
+def warm_start_counts(spec: EpisodicSpec) -> Int[np.ndarray, "H S A S"]:
+    """Return the transition counts of the spec's offline data."""
+    if spec.offline is None:
+        raise ValueError("warm_start needs spec.offline; the problem has no data")
+    return spec.offline.transition_counts
+
+
+def sufficient_episodes(H: int, S: int, A: int, delta: float, margin: float) -> float:
+    """Return n with n >= 4 H^3 (H-1)^2 S A log(2 S A H n / delta) / margin^2.
+
+    With so many behaviour episodes (and a burn-in for rare pairs) the ``fold-hoeffding`` certificate
+    is at least V^mu - margin / 2. Ours; proof on the StepMix page.
+    """
+    factor = 4 * H**3 * (H - 1) ** 2 * S * A / margin**2
+    n = max(factor, 2.0)
+    for _ in range(100):
+        n = max(factor * math.log(2 * S * A * H * n / delta), 2.0)
+    return n

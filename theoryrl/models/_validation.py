@@ -1,0 +1,160 @@
+"""Checks that every model makes of its arrays, once, when it is built.
+
+Each check raises `ValueError` with the argument's name, the first offending index and the value.
+Nothing is renormalised or clipped; integers and narrower floats are widened to float64 exactly.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+ROW_SUM_TOLERANCE = 1e-10
+"""How far the sum of a probability vector may be from one (rounding of a few hundred additions)."""
+
+
+def real_array(name: str, value: Any, shape: Sequence[int | str]) -> np.ndarray:
+    """Return `value` as a new read-only C-contiguous float64 array of finite numbers.
+
+    Parameters
+    ----------
+    name
+        The argument's name in error messages.
+    value
+        Anything NumPy turns into a real array.
+    shape
+        One entry per axis: a size that must match, or a letter. Axes with the same letter must have
+        the same size; every axis must have at least one entry.
+    """
+    array = _as_array(name, value)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    _check_shape(name, array.shape, shape)
+    _check_memory(name, array.shape)
+    frozen = np.array(array, dtype=np.float64, order="C")
+    finite = np.isfinite(frozen)
+    if not finite.all():
+        index = first_index(~finite)
+        raise ValueError(f"{at(name, index)} must be finite; got {frozen[index]}")
+    frozen.setflags(write=False)
+    return frozen
+
+
+def index_array(name: str, value: Any, shape: Sequence[int | str], bound: int) -> np.ndarray:
+    """Return `value` as a new read-only int64 array of indices in [0, bound)."""
+    array = _as_array(name, value)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold integers; got dtype {array.dtype}")
+    _check_shape(name, array.shape, shape, allow_empty=True)
+    wrong = (array < 0) | (array >= bound)
+    if wrong.any():
+        index = first_index(wrong)
+        raise ValueError(f"{at(name, index)} must be in [0, {bound}); got {array[index]}")
+    frozen = np.array(array, dtype=np.int64, order="C")
+    frozen.setflags(write=False)
+    return frozen
+
+
+def check_interval(name: str, array: np.ndarray, low: float, high: float) -> None:
+    """Raise unless every entry of `array` lies in [low, high]."""
+    wrong = (array < low) | (array > high)
+    if wrong.any():
+        index = first_index(wrong)
+        raise ValueError(f"{at(name, index)} must be in [{low:g}, {high:g}]; got {float(array[index])!r}")
+
+
+def check_distribution(name: str, array: np.ndarray) -> None:
+    """Raise unless every vector along the last axis is a probability distribution."""
+    negative = array < 0
+    if negative.any():
+        index = first_index(negative)
+        raise ValueError(f"{at(name, index)} must be a probability; got {float(array[index])!r}")
+    total = array.sum(axis=-1)
+    wrong = np.abs(total - 1) > ROW_SUM_TOLERANCE
+    if wrong.any():
+        index = first_index(wrong)
+        row = at(name, (*index, ":")) if index else name
+        raise ValueError(f"{row} must sum to 1; it sums to {float(total[index])!r}")
+
+
+def check_fraction(name: str, value: Any) -> float:
+    """Return `value` as a float if it lies strictly between 0 and 1."""
+    number = check_real(name, value)
+    if not 0 < number < 1:
+        raise ValueError(f"{name} must be in (0, 1); got {value!r}")
+    return number
+
+
+def check_real(name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:
+    """Return `value` as a finite float in [low, high]."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ValueError(f"{name} must be a real number; got {value!r}")
+    number = float(value)
+    if not np.isfinite(number) or not low <= number <= high:
+        raise ValueError(f"{name} must be a finite number in [{low:g}, {high:g}]; got {value!r}")
+    return number
+
+
+def check_count(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
+    """Return `value` as an int that is at least `low` and, where given, at most `high`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} must be an integer; got {value!r}")
+    if value < low or (high is not None and value > high):
+        upper = "" if high is None else f" and at most {high}"
+        raise ValueError(f"{name} must be at least {low}{upper}; got {value}")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
+    return str(value)
+
+
+def check_memory(name: str, *shape: int) -> None:
+    """Raise if a float64 array of this shape does not fit into the machine's memory."""
+    _check_memory(name, shape)
+
+
+def first_index(mask: np.ndarray) -> tuple[int, ...]:
+    """Return the index of the first true entry of `mask` in C order."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))
+
+
+def at(name: str, index: Sequence[int | str]) -> str:
+    """Return `name[i, j, ...]`, or `name` for a scalar."""
+    return f"{name}[{', '.join(map(str, index))}]" if len(index) else name
+
+
+def _as_array(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is not an array: {error}") from None
+
+
+def _check_shape(
+    name: str, actual: tuple[int, ...], expected: Sequence[int | str], allow_empty: bool = False
+) -> None:
+    sizes: dict[str, int] = {}
+    wanted = f"({', '.join(map(str, expected))})"
+    if len(actual) != len(expected):
+        raise ValueError(f"{name} must have shape {wanted}; got shape {actual}")
+    for size, symbol in zip(actual, expected, strict=True):
+        target = sizes.setdefault(symbol, size) if isinstance(symbol, str) else symbol
+        if size != target:
+            raise ValueError(f"{name} must have shape {wanted}; got shape {actual}")
+    if not allow_empty and 0 in actual:
+        raise ValueError(f"{name} must not be empty; got shape {actual}")
+
+
+def _check_memory(name: str, shape: Sequence[int]) -> None:
+    needed = 8.0 * float(np.prod([float(size) for size in shape]))
+    present = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise ValueError(
+            f"{name} of shape {tuple(shape)} needs {needed / 2**30:.3g} GiB; "
+            f"this machine has {present / 2**30:.3g} GiB"
+        )

@@ -1,0 +1,317 @@
+"""The protocol: a learner decides, a problem scores the decision exactly, an environment answers.
+
+::
+
+    state = learner.init(spec, rng)
+    repeat:  decision = learner.plan(state)
+             value    = problem.value(decision)               # exact, never estimated
+             outcome  = environment.interact(decision, ...)   # one round, or many while it is held
+             state    = learner.update(state, decision, outcome.observation)
+
+A learner sees only the spec and its observations. A decision that the learner wants to hold until
+some event (for instance: until a visit count has grown by a tenth) is played for many rounds by one
+compiled call; playing the same run one round at a time gives the identical trace.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from theoryrl.models._validation import check_count
+
+SpecT_contra = TypeVar("SpecT_contra", contravariant=True)
+SpecT_co = TypeVar("SpecT_co", covariant=True)
+StateT = TypeVar("StateT")
+DecisionT = TypeVar("DecisionT", bound="Decision")
+DecisionT_contra = TypeVar("DecisionT_contra", bound="Decision", contravariant=True)
+ObservationT_contra = TypeVar("ObservationT_contra", contravariant=True)
+
+
+class Streams(NamedTuple):
+    """Independent random streams of one run, all derived from its seed."""
+
+    environment: np.random.Generator
+    coin: np.random.Generator
+    learner: np.random.Generator
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Streams:
+        """Spawn the three streams of `seed`."""
+        return cls(*(np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)))
+
+
+class Decision(Protocol):
+    """What a learner chose; `diagnostics` are numbers of its own that the trace keeps."""
+
+    @property
+    def diagnostics(self) -> Mapping[str, float]:
+        """Name to value, the same names in every round."""
+
+
+class Outcome(NamedTuple):
+    """What came of playing a decision.
+
+    Attributes
+    ----------
+    observation
+        What the learner is shown.
+    rounds
+        How many rounds were played.
+    finished
+        Whether the learner must decide anew (otherwise the decision is still held).
+    """
+
+    observation: Any
+    rounds: int
+    finished: bool
+
+
+class Environment(Protocol[DecisionT_contra]):
+    """The part of a problem that has a state: its random streams, and where the process stands."""
+
+    def begin(self, decision: DecisionT_contra) -> None:
+        """Take over a new decision."""
+
+    def interact(self, decision: DecisionT_contra, rounds: int) -> Outcome:
+        """Play the decision for at most `rounds` rounds."""
+
+
+class Problem(Protocol[SpecT_co, DecisionT_contra]):
+    """Owns the true model: scores decisions exactly and makes environments."""
+
+    @property
+    def key(self) -> str:
+        """Name of the instance."""
+
+    @property
+    def benchmark(self) -> float:
+        """Exact value per round of the best decision."""
+
+    def spec(self, rounds: int) -> SpecT_co:
+        """What a learner may know before the first round."""
+
+    def value(self, decision: DecisionT_contra) -> float:
+        """Exact expected value of one round of the decision."""
+
+    def environment(self, streams: Streams) -> Environment[DecisionT_contra]:
+        """Return a fresh environment that draws from `streams`."""
+
+
+class Learner(Protocol[SpecT_contra, StateT, DecisionT, ObservationT_contra]):
+    """An algorithm: hyper-parameters, and three functions on plain data."""
+
+    key: ClassVar[str]
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether every constant is the one that the theory asks for."""
+
+    def init(self, spec: SpecT_contra, rng: np.random.Generator) -> StateT:
+        """Return the state before the first round."""
+
+    def plan(self, state: StateT) -> DecisionT:
+        """Decide."""
+
+    def update(self, state: StateT, decision: DecisionT, observation: ObservationT_contra) -> StateT:
+        """Return the state after an observation; the arrays of `state` may be reused."""
+
+
+Audit = Callable[[Any, Any, Any], Mapping[str, float]]
+"""`audit(problem, state, decision)`: further numbers for the trace, computed with the true model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a run did, run-length encoded: stretch i held one decision for `lengths[i]` rounds.
+
+    Attributes
+    ----------
+    learner, problem, seed
+        Who played what, with which seed.
+    guaranteed
+        Whether the learner ran with the constants of its theory.
+    benchmark
+        Exact value per round of the best decision.
+    lengths
+        Rounds per stretch: shape [E].
+    stretch_values
+        Exact value per round of the decision of each stretch: shape [E].
+    stretch_diagnostics
+        Name to an array of shape [E].
+    """
+
+    learner: str
+    problem: str
+    seed: int
+    guaranteed: bool
+    benchmark: float
+    lengths: Int[np.ndarray, " E"]
+    stretch_values: Float[np.ndarray, " E"]
+    stretch_diagnostics: Mapping[str, Float[np.ndarray, " E"]] = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds played."""
+        return int(self.lengths.sum())
+
+    @property
+    def values(self) -> Float[np.ndarray, " K"]:
+        """Exact value of each round's decision: shape [rounds]."""
+        return np.repeat(self.stretch_values, self.lengths)
+
+    @property
+    def diagnostics(self) -> Mapping[str, Float[np.ndarray, " K"]]:
+        """The learner's and the audit's numbers, each of shape [rounds]."""
+        return {name: np.repeat(array, self.lengths) for name, array in self.stretch_diagnostics.items()}
+
+    @property
+    def regret(self) -> Float[np.ndarray, " K"]:
+        """Cumulative regret after each round: shape [rounds]."""
+        return np.cumsum(self.benchmark - self.values)
+
+    @cached_property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        losses = (self.benchmark - self.stretch_values) * self.lengths
+        return np.concatenate([[0], np.cumsum(self.lengths)]), np.concatenate([[0.0], np.cumsum(losses)])
+
+    @property
+    def final_regret(self) -> float:
+        """Regret after the last round."""
+        return float(self._ends[1][-1])
+
+    def regret_at(self, rounds: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
+        """Return the cumulative regret after the given numbers of rounds (exact, without expanding)."""
+        return np.interp(rounds, *self._ends)
+
+    def count(self, condition: np.ndarray) -> int:
+        """Return the number of rounds in the stretches where `condition` (shape [E]) is true."""
+        return int(self.lengths[condition].sum())
+
+    def same_as(self, other: Trace) -> bool:
+        """Whether two traces agree bit for bit, round by round, seed and names aside."""
+        return (
+            np.array_equal(self.values, other.values)
+            and self.stretch_diagnostics.keys() == other.stretch_diagnostics.keys()
+            and all(
+                np.array_equal(array, other.diagnostics[name], equal_nan=True)
+                for name, array in self.diagnostics.items()
+            )
+        )
+
+
+class Run:
+    """A run that can be advanced, saved and resumed bit for bit.
+
+    Parameters
+    ----------
+    problem, learner
+        The two sides.
+    rounds
+        Horizon K, which the spec tells the learner.
+    seed
+        Seed of all random streams.
+    audit
+        Further numbers for the trace, computed with the true model.
+    stepwise
+        Play one round per call: slower, and identical.
+    """
+
+    def __init__(
+        self,
+        problem: Problem[Any, Any],
+        learner: Learner[Any, Any, Any, Any],
+        rounds: int,
+        seed: int = 0,
+        audit: Audit | None = None,
+        stepwise: bool = False,
+    ) -> None:
+        self.problem = problem
+        self.learner = learner
+        self.rounds = check_count("rounds", rounds)
+        self.seed = check_count("seed", seed, low=0)
+        self.played = 0
+        self._audit = audit
+        self._stepwise = stepwise
+        streams = Streams.from_seed(self.seed)
+        self.state = learner.init(problem.spec(rounds), streams.learner)
+        self._environment = problem.environment(streams)
+        self._decision: Any = None
+        self._lengths: list[int] = []
+        self._values: list[float] = []
+        self._diagnostics: list[Mapping[str, float]] = []
+
+    def advance(self, rounds: int | None = None) -> Run:
+        """Play up to `rounds` more rounds (default: to the end) and return self."""
+        target = self.rounds if rounds is None else min(self.rounds, self.played + rounds)
+        problem, learner, environment, state = self.problem, self.learner, self._environment, self.state
+        played, decision = self.played, self._decision
+        lengths, values, diagnostics = self._lengths, self._values, self._diagnostics
+        while played < target:
+            if decision is None:
+                decision = learner.plan(state)
+                extra = self._audit(problem, state, decision) if self._audit else None
+                environment.begin(decision)
+                lengths.append(0)
+                values.append(problem.value(decision))
+                diagnostics.append({**decision.diagnostics, **extra} if extra else decision.diagnostics)
+            outcome = environment.interact(decision, 1 if self._stepwise else target - played)
+            state = learner.update(state, decision, outcome.observation)
+            played += outcome.rounds
+            lengths[-1] += outcome.rounds
+            if outcome.finished:
+                decision = None
+        self.played, self._decision, self.state = played, decision, state
+        return self
+
+    @property
+    def trace(self) -> Trace:
+        """What has been played so far."""
+        names = self._diagnostics[0].keys() if self._diagnostics else ()
+        return Trace(
+            learner=repr(self.learner),
+            problem=self.problem.key,
+            seed=self.seed,
+            guaranteed=self.learner.guaranteed,
+            benchmark=self.problem.benchmark,
+            lengths=np.array(self._lengths, dtype=np.int64),
+            stretch_values=np.array(self._values),
+            stretch_diagnostics={
+                name: np.array([row[name] for row in self._diagnostics], dtype=np.float64) for name in names
+            },
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the run to a file with a checksum, from which `load` resumes it."""
+        body = pickle.dumps(self, protocol=5)
+        target = Path(path)
+        partial = target.with_name(target.name + ".part")
+        partial.write_bytes(sha256(body).digest() + body)
+        partial.replace(target)
+
+    @staticmethod
+    def load(path: str | Path) -> Run:
+        """Read a run that `save` wrote. Load only files that you trust: the format is pickle.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged.
+        """
+        content = Path(path).read_bytes()
+        digest, body = content[:32], content[32:]
+        if sha256(body).digest() != digest:
+            raise ValueError(f"{path} is damaged: its checksum does not match")
+        run = pickle.load(io.BytesIO(body))  # noqa: S301
+        if not isinstance(run, Run):
+            raise ValueError(f"{path} does not hold a run")
+        return run

@@ -1,0 +1,220 @@
+"""Compiled recursions over the stages of an episodic MDP.
+
+One backup serves them all: `expected_next` computes (P_h V)(s, a) = sum_s' P_h(s' | s, a) V(s').
+"""
+
+import numpy as np
+
+from theoryrl._numba import kernel
+
+
+@kernel
+def expected_next(P_h, V, out):
+    """Write (P_h V)(s, a) into out[s, a]."""
+    S, A, T = P_h.shape
+    for s in range(S):
+        for a in range(A):
+            total = 0.0
+            for t in range(T):
+                total += P_h[s, a, t] * V[t]
+            out[s, a] = total
+
+
+@kernel
+def first_maximum(row, tolerance):
+    """Return the lowest index whose entry is within `tolerance` of the maximum."""
+    best = row[0]
+    for a in range(1, row.shape[0]):
+        best = max(best, row[a])
+    for a in range(row.shape[0]):
+        if row[a] >= best - tolerance:
+            return a
+    return 0
+
+
+@kernel
+def optimal_values(P, r, tolerance, Q, V, actions):
+    """Backward induction: fill Q[h, s, a], V[h, s] = max_a Q, and the greedy actions[h, s].
+
+    V has H + 1 layers, the last of which holds the terminal value.
+    """
+    H, S, A = r.shape
+    for h in range(H - 1, -1, -1):
+        expected_next(P[h], V[h + 1], Q[h])
+        for s in range(S):
+            for a in range(A):
+                Q[h, s, a] += r[h, s, a]
+            greedy = first_maximum(Q[h, s], tolerance)
+            actions[h, s] = greedy
+            V[h, s] = Q[h, s].max()
+
+
+@kernel
+def policy_values(P, r, pi, Q, V):
+    """Fill Q[h, s, a] and V[h, s] of the Markov policy pi[h, s, a]; V[H] is the terminal value."""
+    H, S, A = r.shape
+    for h in range(H - 1, -1, -1):
+        expected_next(P[h], V[h + 1], Q[h])
+        for s in range(S):
+            total = 0.0
+            for a in range(A):
+                Q[h, s, a] += r[h, s, a]
+                total += pi[h, s, a] * Q[h, s, a]
+            V[h, s] = total
+
+
+@kernel
+def state_values(P, r, pi, V):
+    """Fill V[h, s] of pi[h, s, a] without its action values: actions of probability 0 cost nothing."""
+    H, S, A = r.shape
+    for h in range(H - 1, -1, -1):
+        for s in range(S):
+            total = 0.0
+            for a in range(A):
+                weight = pi[h, s, a]
+                if weight > 0.0:
+                    inner = r[h, s, a]
+                    for t in range(S):
+                        inner += P[h, s, a, t] * V[h + 1, t]
+                    total += weight * inner
+            V[h, s] = total
+
+
+@kernel
+def deterministic_start_value(P, r, rho, actions):
+    """Return rho . V_0 of the deterministic policy actions[h, s]."""
+    H, S, _ = r.shape
+    V = np.zeros(S)
+    W = np.zeros(S)
+    for h in range(H - 1, -1, -1):
+        for s in range(S):
+            a = actions[h, s]
+            total = 0.0
+            for t in range(S):
+                total += P[h, s, a, t] * V[t]
+            W[s] = total + r[h, s, a]
+        V, W = W, V
+    start = 0.0
+    for s in range(S):
+        start += rho[s] * V[s]
+    return start
+
+
+@kernel
+def start_value(P, r, rho, pi):
+    """Return rho . V_0 of the Markov policy pi[h, s, a]."""
+    H, S, _ = r.shape
+    V = np.zeros((H + 1, S))
+    state_values(P, r, pi, V)
+    total = 0.0
+    for s in range(S):
+        total += rho[s] * V[0, s]
+    return total
+
+
+@kernel
+def occupancies(P, pi, rho, d):
+    """Fill d[h, s, a] = Pr(s_h = s, a_h = a) under pi from s_0 ~ rho."""
+    H, S, A = d.shape
+    law = rho.copy()
+    for h in range(H):
+        following = np.zeros(S)
+        for s in range(S):
+            for a in range(A):
+                mass = law[s] * pi[h, s, a]
+                d[h, s, a] = mass
+                if mass > 0.0:
+                    for t in range(S):
+                        following[t] += mass * P[h, s, a, t]
+        law = following
+
+
+@kernel
+def draw(cumulative, u):
+    """Return the first index whose cumulative probability exceeds u."""
+    size = cumulative.shape[0]
+    if size <= 16:
+        for i in range(size):
+            if u < cumulative[i]:
+                return i
+        return size - 1
+    low, high = 0, size - 1
+    while low < high:
+        middle = (low + high) // 2
+        if u < cumulative[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@kernel
+def noisy_reward(mean, noise, scale, rng):
+    """Return one observed reward; `noise` is the position in RewardNoise.KINDS."""
+    if noise == 1:
+        return 1.0 if rng.random() < mean else 0.0
+    if noise == 2:
+        return mean + scale * rng.standard_normal()
+    if noise == 3:
+        return mean + scale * (2.0 * rng.random() - 1.0)
+    return mean
+
+
+@kernel
+def simulate(
+    cum_rho, cum_P, r, noise, scale, cum_pi, cum_weights, rng, coin, budget, states, actions, rewards
+):
+    """Play episodes of a mixture of M Markov policies until the buffers or the visit budget are full.
+
+    `budget[h, s, a]` counts down with each visit (pass an array without entries for no budget); the
+    last episode is the one in which an entry reaches zero. Per step one uniform number picks the
+    action and one the next state, whatever the policy, so that two runs with equal decisions and
+    equal seeds see equal trajectories. `coin` picks the mixture component and is not touched when
+    M = 1. Returns (episodes played, whether the budget ran out).
+    """
+    M, H = cum_pi.shape[0], cum_pi.shape[1]
+    limited = budget.size > 0
+    spent = False
+    for k in range(actions.shape[0]):
+        m = draw(cum_weights, coin.random()) if M > 1 else 0
+        s = draw(cum_rho, rng.random())
+        for h in range(H):
+            a = draw(cum_pi[m, h, s], rng.random())
+            states[k, h] = s
+            actions[k, h] = a
+            rewards[k, h] = noisy_reward(r[h, s, a], noise, scale, rng)
+            if limited:
+                budget[h, s, a] -= 1
+                if budget[h, s, a] <= 0:
+                    spent = True
+            s = draw(cum_P[h, s, a], rng.random())
+        states[k, H] = s
+        if spent:
+            return k + 1, True
+    return actions.shape[0], False
+
+
+@kernel
+def simulate_one(cum_rho, cum_P, r, noise, scale, policy, rng, states, actions, rewards):
+    """Play one episode of the deterministic policy[h, s] with the same draws as `simulate`."""
+    H = policy.shape[0]
+    s = draw(cum_rho, rng.random())
+    for h in range(H):
+        rng.random()
+        a = policy[h, s]
+        states[0, h] = s
+        actions[0, h] = a
+        rewards[0, h] = noisy_reward(r[h, s, a], noise, scale, rng)
+        s = draw(cum_P[h, s, a], rng.random())
+    states[0, H] = s
+
+
+@kernel
+def count_transitions(states, actions, n, n_next):
+    """Add the trajectories to the visit counts n[h, s, a] and n_next[h, s, a, s']."""
+    K, H = actions.shape
+    for k in range(K):
+        for h in range(H):
+            s, a = states[k, h], actions[k, h]
+            n[h, s, a] += 1
+            n_next[h, s, a, states[k, h + 1]] += 1

@@ -1,0 +1,48 @@
+"""What a solver returns: an answer and a proven bound on its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """An answer with a certificate.
+
+    Attributes
+    ----------
+    value
+        The computed value; its shape is the solver's (a value per stage and state, a gain, ...).
+    policy
+        A policy that attains it up to the certificate.
+    lower, upper
+        Proven bounds on the true optimal value, of the same shape as `value`.
+    iterations
+        Sweeps, pivots or stages that the method used.
+    method
+        Name of the solver.
+    """
+
+    value: np.ndarray
+    policy: Any
+    lower: np.ndarray
+    upper: np.ndarray
+    iterations: int
+    method: str
+
+    @property
+    def gap(self) -> float:
+        """Largest distance between the two bounds."""
+        return float(np.max(self.upper - self.lower))
+
+
+def rounding_unit(n_operations: int) -> float:
+    """Return gamma_n = n u / (1 - n u), the relative error of n float64 operations in any order.
+
+    Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), Lemma 3.1.
+    """
+    unit = n_operations * 2.0**-53
+    return unit / (1 - unit)
