@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import pkgutil
+import shutil
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -14,22 +16,15 @@ version = release = installed_version("theoryrl")
 
 extensions = [
     "myst_parser",
-    "sphinx.ext.apidoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
 ]
 WINGS = ["models", "solvers", "instances", "protocol", "learners", "theory", "study"]
-exclude_patterns = [
-    "_build",
-    "gallery",
-    "reference/generated/modules.rst",
-    "reference/generated/theoryrl.rst",
-    # The hand-written page of a wing stands for the generated page of its package.
-    *(f"reference/generated/theoryrl.{wing}.rst" for wing in WINGS),
-]
+exclude_patterns = ["_build", "gallery"]
 
 html_theme = "furo"
 html_title = "theoryrl"
@@ -41,16 +36,6 @@ bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
 
-apidoc_modules = [
-    {
-        "path": "../theoryrl",
-        "destination": "reference/generated",
-        "exclude_patterns": ["../theoryrl/cli*", "../theoryrl/__main__.py"],
-        "separate_modules": True,
-        "module_first": True,
-        "automodule_options": ["members"],
-    }
-]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -62,15 +47,35 @@ napoleon_use_rtype = False
 # Attributes as a plain list: as directives they would describe properties a second time.
 napoleon_custom_sections = [("Attributes", "params_style")]
 
-if any(HERE.glob("gallery/plot_*.py")):
-    extensions.append("sphinx_gallery.gen_gallery")
-    sphinx_gallery_conf = {
-        "examples_dirs": "gallery",
-        "gallery_dirs": "auto_gallery",
-        "filename_pattern": r"/plot_",
-        "abort_on_example_error": True,
-        "write_computation_times": False,
-    }
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "filename_pattern": r"/plot_",
+    "abort_on_example_error": True,
+    "write_computation_times": False,
+}
+
+
+def write_module_pages(app):
+    """Write a page for each public module of a wing, which the page of the wing lists.
+
+    A module whose name its package gives to something else, as `instances.riverswim` names the
+    function, stays out of the index: the name belongs to what the package exports.
+    """
+    folder = HERE / "reference" / "generated"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for wing in WINGS:
+        package = importlib.import_module(f"theoryrl.{wing}")
+        for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            parent, _, leaf = name.rpartition(".")
+            if "._" in name:
+                continue
+            module = importlib.import_module(name)
+            shadowed = getattr(importlib.import_module(parent), leaf) is not module
+            lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :members:"]
+            lines += ["   :no-index:"] if shadowed else []
+            (folder / f"{name}.rst").write_text("\n".join(lines) + "\n")
 
 
 def public_home(obj):
@@ -99,6 +104,7 @@ def show_default_factories(app, what, name, obj, options, signature, return_anno
 
 
 def setup(app):
-    """Connect the rules above to autodoc."""
+    """Connect the rules above to the build."""
+    app.connect("builder-inited", write_module_pages)
     app.connect("autodoc-skip-member", skip_if_documented_elsewhere)
     app.connect("autodoc-process-signature", show_default_factories)

@@ -25,9 +25,31 @@ _HOME = {
 }
 _WINGS = ("models", "solvers", "instances", "protocol", "learners", "theory", "study")
 
-__all__ = [*_HOME, *_WINGS, "__version__"]
+__all__ = [
+    "ConservativeMDP",
+    "DeterministicPolicy",
+    "EpisodicMDP",
+    "MixturePolicy",
+    "OfflineDataset",
+    "Policy",
+    "RewardNoise",
+    "Study",
+    "Trace",
+    "__version__",
+    "instances",
+    "learners",
+    "models",
+    "play",
+    "protocol",
+    "solve",
+    "solvers",
+    "study",
+    "theory",
+    "verify",
+]
 
 if TYPE_CHECKING:
+    from theoryrl import instances, learners, models, protocol, solvers, study, theory
     from theoryrl.models import (
         ConservativeMDP,
         DeterministicPolicy,

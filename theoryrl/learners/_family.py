@@ -86,12 +86,14 @@ class BoundOptions:
 
 
 @kernel
-def radii(modes, delta, n_next, support, main, transport):
-    """Fill the two radii of each mode and cell: main[m, h, s, a] and transport[m, h, s, a].
+def radii(modes, delta, n_next, support):
+    """Return the two radii of each mode and cell: main[m, h, s, a] and transport[m, h, s, a].
 
     kl: x / n and unused. bernstein: ell and beta. bpi-ucbvi: beta* and beta.
     """
     H, S, A, _ = n_next.shape
+    main = np.zeros((modes.shape[0], H, S, A))
+    transport = np.zeros((modes.shape[0], H, S, A))
     share = delta / modes.shape[0]
     for m in range(modes.shape[0]):
         for h in range(H):
@@ -114,6 +116,7 @@ def radii(modes, delta, n_next, support, main, transport):
                         growth = math.log(8.0 * math.e * (n + 1.0))
                         main[m, h, s, a] = log_cells + growth
                         transport[m, h, s, a] = log_cells + size * growth
+    return main, transport
 
 
 @kernel
@@ -226,7 +229,8 @@ def _greedy_stage(args, h, ones, running, choose, upper, lower, U, L, greedy):
 @kernel
 def family_pass(
     modes,
-    delta,
+    main,
+    transport,
     scale,
     n_min,
     baseline_first,
@@ -248,9 +252,6 @@ def family_pass(
     each j that is wanted; 0 is always filled.
     """
     H, S, A = n.shape
-    main = np.zeros((modes.shape[0], H, S, A))
-    transport = np.zeros((modes.shape[0], H, S, A))
-    radii(modes, delta, n_next, support, main, transport)
     phat = np.zeros((H, S, A, S))
     for h in range(H):
         for s in range(S):
@@ -337,9 +338,21 @@ class FamilyState:
 
     def refresh(self, options: BoundOptions, members: Bool[np.ndarray, " J"]) -> None:
         """Recompute the bounds of the wanted members from the counts."""
+        main, transport = radii(options.codes, options.delta, self.n_next, self.support)
+        self.refresh_with(options, members, main, transport)
+
+    def refresh_with(
+        self,
+        options: BoundOptions,
+        members: Bool[np.ndarray, " J"],
+        main: Float[np.ndarray, "M H S A"],
+        transport: Float[np.ndarray, "M H S A"],
+    ) -> None:
+        """Recompute the bounds from given radii: valid wherever these cover the errors of the rows."""
         family_pass(
             options.codes,
-            options.delta,
+            main,
+            transport,
             options.bonus_scale,
             options.n_min,
             options.orientation == "baseline-first",

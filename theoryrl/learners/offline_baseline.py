@@ -76,7 +76,9 @@ def _pessimistic_row(method, n, counts, p, V, B, log_term, scratch):
     for t in range(S):
         variance += p[t] * (V[t] - mean) * (V[t] - mean)
     if method == 2:
-        return mean - math.sqrt(2.0 * variance * log_term / (n - 1.0)) - 7.0 * B * log_term / (3.0 * (n - 1.0))
+        return (
+            mean - math.sqrt(2.0 * variance * log_term / (n - 1.0)) - 7.0 * B * log_term / (3.0 * (n - 1.0))
+        )
     bonus = math.sqrt(log_term * variance / n) + log_term * (B + 1.0) / n
     return mean - min(bonus, B + 1.0)
 

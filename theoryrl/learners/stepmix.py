@@ -238,7 +238,7 @@ class ConservativeLearner:
         """Whether the constants are those of the theory."""
         return self.bonus_scale >= 1 and not self.allow_uncertified and self.offline != "vi-lcb"
 
-    def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> ConservativeState:  # noqa: ARG002
+    def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> ConservativeState:
         """Return the state before the first episode.
 
         Raises
@@ -280,7 +280,7 @@ class ConservativeLearner:
     def update(
         self,
         state: ConservativeState,
-        decision: EpisodicDecision,  # noqa: ARG002
+        decision: EpisodicDecision,
         observation: Trajectories,
     ) -> ConservativeState:
         """Count the observed transitions."""

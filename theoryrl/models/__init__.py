@@ -2,8 +2,10 @@
 
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.storage import load, save
 
 __all__ = [
     "ConservativeMDP",
@@ -14,4 +16,10 @@ __all__ = [
     "OfflineDataset",
     "Policy",
     "RewardNoise",
+    "from_gymnasium",
+    "from_toolbox",
+    "load",
+    "save",
+    "to_gymnasium",
+    "to_toolbox",
 ]

@@ -4,6 +4,7 @@ Each check raises `ValueError` with the argument's name, the first offending ind
 Nothing is renormalised or clipped; integers and narrower floats are widened to float64 exactly.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -28,8 +29,8 @@ def real_array(name: str, value: Any, shape: Sequence[int | str]) -> np.ndarray:
         the same size; every axis must have at least one entry.
     """
     array = _as_array(name, value)
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    if array.dtype.kind not in "fiu" or not np.can_cast(array.dtype, np.float64):
+        raise ValueError(f"{name} must hold real numbers that fit into float64; got dtype {array.dtype}")
     _check_shape(name, array.shape, shape)
     _check_memory(name, array.shape)
     frozen = np.array(array, dtype=np.float64, order="C")
@@ -47,6 +48,7 @@ def index_array(name: str, value: Any, shape: Sequence[int | str], bound: int) -
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} must hold integers; got dtype {array.dtype}")
     _check_shape(name, array.shape, shape, allow_empty=True)
+    _check_memory(name, array.shape)
     wrong = (array < 0) | (array >= bound)
     if wrong.any():
         index = first_index(wrong)
@@ -118,6 +120,18 @@ def check_memory(name: str, *shape: int) -> None:
     _check_memory(name, shape)
 
 
+def count_axes(name: str, value: Any) -> int:
+    """Return how many axes `value` has as an array."""
+    return _as_array(name, value).ndim
+
+
+def check_type(name: str, value: Any, *kinds: type[Any]) -> None:
+    """Raise unless `value` is an instance of one of `kinds`."""
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{name} must be a {wanted}; got {type(value).__name__}")
+
+
 def first_index(mask: np.ndarray) -> tuple[int, ...]:
     """Return the index of the first true entry of `mask` in C order."""
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))
@@ -151,10 +165,17 @@ def _check_shape(
 
 
 def _check_memory(name: str, shape: Sequence[int]) -> None:
-    needed = 8.0 * float(np.prod([float(size) for size in shape]))
-    present = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    needed = 8.0 * math.prod(float(size) for size in shape)
+    present = _physical_memory()
     if needed > present:
         raise ValueError(
             f"{name} of shape {tuple(shape)} needs {needed / 2**30:.3g} GiB; "
             f"this machine has {present / 2**30:.3g} GiB"
         )
+
+
+def _physical_memory() -> float:
+    """Return the machine's memory in bytes; infinity where the system does not tell."""
+    if not hasattr(os, "sysconf"):
+        return math.inf
+    return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")

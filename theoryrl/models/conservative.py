@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from theoryrl.models._validation import check_real
+from theoryrl.models._validation import check_real, check_type
 from theoryrl.models.episodic import EpisodicMDP
-from theoryrl.models.policy import MarkovPolicy
+from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class ConservativeMDP:
     threshold: float
 
     def __post_init__(self) -> None:
+        check_type("mdp", self.mdp, EpisodicMDP)
+        check_type("baseline", self.baseline, Policy, DeterministicPolicy)
         check_real("threshold", self.threshold)
         if not 0 <= self.threshold < self.mdp.horizon:
             raise ValueError(f"threshold must be in [0, {self.mdp.horizon}); got {self.threshold!r}")

@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from theoryrl.models._frozen import Frozen
 from theoryrl.models._validation import (
     check_choice,
     check_count,
     check_distribution,
     check_interval,
     check_real,
+    check_type,
     real_array,
 )
 
@@ -52,7 +54,7 @@ class RewardNoise:
 
 
 @dataclass(frozen=True, eq=False)
-class EpisodicMDP:
+class EpisodicMDP(Frozen):
     """A tabular finite-horizon MDP with stage-dependent kernel and rewards.
 
     Parameters
@@ -87,6 +89,7 @@ class EpisodicMDP:
         rho = real_array("rho", self.rho, (P.shape[1],))
         check_distribution("P", P)
         check_distribution("rho", rho)
+        check_type("noise", self.noise, RewardNoise)
         low, high = self._checked_range()
         check_interval("r", r, low, high)
         if self.noise.kind == "bernoulli":
@@ -95,7 +98,7 @@ class EpisodicMDP:
             object.__setattr__(self, name, value)
 
     def _checked_range(self) -> tuple[float, float]:
-        if len(self.reward_range) != 2:
+        if not isinstance(self.reward_range, tuple | list) or len(self.reward_range) != 2:
             raise ValueError(f"reward_range must be a pair (low, high); got {self.reward_range!r}")
         low = check_real("reward_range[0]", self.reward_range[0])
         high = check_real("reward_range[1]", self.reward_range[1])

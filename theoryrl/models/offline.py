@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from theoryrl.models._validation import check_count, index_array, real_array
+from theoryrl.models._frozen import Frozen
+from theoryrl.models._validation import check_count, check_memory, check_type, index_array, real_array
 
 
 @dataclass(frozen=True, eq=False)
-class OfflineDataset:
+class OfflineDataset(Frozen):
     """N complete episodes of one tabular episodic MDP.
 
     Parameters
@@ -46,6 +47,7 @@ class OfflineDataset:
     def __post_init__(self) -> None:
         S = check_count("n_states", self.n_states)
         A = check_count("n_actions", self.n_actions)
+        check_type("independent", self.independent, bool, np.bool_)
         actions = index_array("actions", self.actions, ("N", "H"), A)
         if actions.shape[1] == 0:
             raise ValueError("actions must have at least one stage; got shape " + str(actions.shape))
@@ -69,7 +71,9 @@ class OfflineDataset:
     @cached_property
     def transition_counts(self) -> Int[np.ndarray, "H S A S"]:
         """n[h, s, a, s'], the number of observed transitions."""
-        counts = np.zeros((self.horizon, self.n_states, self.n_actions, self.n_states), dtype=np.int64)
+        shape = self.horizon, self.n_states, self.n_actions, self.n_states
+        check_memory("transition_counts", *shape)
+        counts = np.zeros(shape, dtype=np.int64)
         stage = np.broadcast_to(np.arange(self.horizon), self.actions.shape)
         np.add.at(counts, (stage, self.states[:, :-1], self.actions, self.states[:, 1:]), 1)
         counts.setflags(write=False)

@@ -10,11 +10,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from theoryrl.models._validation import check_count, check_distribution, index_array, real_array
+from theoryrl.models._frozen import Frozen
+from theoryrl.models._validation import (
+    check_count,
+    check_distribution,
+    check_type,
+    count_axes,
+    index_array,
+    real_array,
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Policy:
+class Policy(Frozen):
     """A Markov policy.
 
     Parameters
@@ -32,7 +40,7 @@ class Policy:
     probabilities: Float[np.ndarray, "H S A"] | Float[np.ndarray, "S A"]
 
     def __post_init__(self) -> None:
-        dims = np.ndim(self.probabilities)
+        dims = count_axes("probabilities", self.probabilities)
         if dims not in (2, 3):
             raise ValueError(f"probabilities must have shape (H, S, A) or (S, A); got {dims} axes")
         array = real_array("probabilities", self.probabilities, ("H", "S", "A")[3 - dims :])
@@ -42,7 +50,8 @@ class Policy:
     @classmethod
     def uniform(cls, n_states: int, n_actions: int) -> Policy:
         """Return the stationary policy that draws every action with the same probability."""
-        return cls(np.full((n_states, n_actions), 1 / n_actions))
+        shape = check_count("n_states", n_states), check_count("n_actions", n_actions)
+        return cls(np.broadcast_to(1 / n_actions, shape))
 
     @property
     def n_states(self) -> int:
@@ -74,7 +83,7 @@ class Policy:
 
 
 @dataclass(frozen=True, eq=False)
-class DeterministicPolicy:
+class DeterministicPolicy(Frozen):
     """A Markov policy that takes one action per stage and state.
 
     Parameters
@@ -90,7 +99,7 @@ class DeterministicPolicy:
 
     def __post_init__(self) -> None:
         check_count("n_actions", self.n_actions)
-        dims = np.ndim(self.actions)
+        dims = count_axes("actions", self.actions)
         if dims not in (1, 2):
             raise ValueError(f"actions must have shape (H, S) or (S,); got {dims} axes")
         array = index_array("actions", self.actions, ("H", "S")[2 - dims :], self.n_actions)
@@ -117,7 +126,7 @@ class DeterministicPolicy:
     @cached_property
     def probabilities(self) -> Float[np.ndarray, "H S A"] | Float[np.ndarray, "S A"]:
         """The same policy as an array of probabilities (zeros and ones)."""
-        array = (self.actions[..., None] == np.arange(self.n_actions)).astype(np.float64)
+        array: np.ndarray = (self.actions[..., None] == np.arange(self.n_actions)).astype(np.float64)
         array.setflags(write=False)
         return array
 
@@ -133,7 +142,7 @@ MarkovPolicy: TypeAlias = Policy | DeterministicPolicy
 
 
 @dataclass(frozen=True, eq=False)
-class MixturePolicy:
+class MixturePolicy(Frozen):
     """A policy drawn once per episode from a finite list, and then played to the end.
 
     Its value is the weighted average of the values; it is in general not a Markov policy.
@@ -150,12 +159,12 @@ class MixturePolicy:
     policies: Sequence[MarkovPolicy] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
+        check_type("policies", self.policies, Sequence)
         policies = tuple(self.policies)
         weights: Any = real_array("weights", self.weights, (len(policies),))
         check_distribution("weights", weights)
         for index, policy in enumerate(policies):
-            if not isinstance(policy, Policy | DeterministicPolicy):
-                raise ValueError(f"policies[{index}] must be a Markov policy; got {type(policy).__name__}")
+            check_type(f"policies[{index}]", policy, Policy, DeterministicPolicy)
             sizes = (policy.n_states, policy.n_actions)
             if sizes != (policies[0].n_states, policies[0].n_actions):
                 raise ValueError(

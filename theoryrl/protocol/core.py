@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -50,6 +50,7 @@ class Streams(NamedTuple):
         return cls(*(np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)))
 
 
+@runtime_checkable
 class Decision(Protocol):
     """What a learner chose; `diagnostics` are numbers of its own that the trace keeps."""
 
@@ -76,6 +77,7 @@ class Outcome(NamedTuple):
     finished: bool
 
 
+@runtime_checkable
 class Environment(Protocol[DecisionT_contra]):
     """The part of a problem that has a state: its random streams, and where the process stands."""
 
@@ -86,6 +88,7 @@ class Environment(Protocol[DecisionT_contra]):
         """Play the decision for at most `rounds` rounds."""
 
 
+@runtime_checkable
 class Problem(Protocol[SpecT_co, DecisionT_contra]):
     """Owns the true model: scores decisions exactly and makes environments."""
 
@@ -107,6 +110,7 @@ class Problem(Protocol[SpecT_co, DecisionT_contra]):
         """Return a fresh environment that draws from `streams`."""
 
 
+@runtime_checkable
 class Learner(Protocol[SpecT_contra, StateT, DecisionT, ObservationT_contra]):
     """An algorithm: hyper-parameters, and three functions on plain data."""
 
@@ -311,7 +315,7 @@ class Run:
         digest, body = content[:32], content[32:]
         if sha256(body).digest() != digest:
             raise ValueError(f"{path} is damaged: its checksum does not match")
-        run = pickle.load(io.BytesIO(body))  # noqa: S301
+        run = pickle.load(io.BytesIO(body))
         if not isinstance(run, Run):
             raise ValueError(f"{path} does not hold a run")
         return run

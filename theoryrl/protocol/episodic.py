@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +26,7 @@ from theoryrl.solvers.episodic.simulation import NO_BUDGET
 MAX_BLOCK = 1 << 14
 """Most episodes that one call simulates: bounds the memory of a block of trajectories."""
 
-NO_DIAGNOSTICS: Mapping[str, float] = MappingProxyType({})
+NO_DIAGNOSTICS: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,7 +154,7 @@ def kl_ball(
     check_distribution("p", centre)
     values = real_array("V", V, centre.shape)
     check_real("eps", eps, low=0.0)
-    allowed = np.ones(centre.shape, dtype=np.bool_) if support is None else np.asarray(support, dtype=np.bool_)
+    allowed = np.ones(centre.shape, dtype=np.bool_) if support is None else np.array(support, dtype=np.bool_)
     outside = (centre > 0) & ~allowed
     if outside.any():
         index = int(np.argmax(outside))

@@ -52,16 +52,14 @@ class BPIUCBVI:
         self._options()
 
     def _options(self) -> BoundOptions:
-        return BoundOptions(
-            self.bounds, self.delta, self.bonus_scale, n_min=self.n_min, running=self.running
-        )
+        return BoundOptions(self.bounds, self.delta, self.bonus_scale, n_min=self.n_min, running=self.running)
 
     @property
     def guaranteed(self) -> bool:
         """Whether the constants are those of the theory."""
         return self.bonus_scale >= 1
 
-    def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> OptimisticState:  # noqa: ARG002
+    def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> OptimisticState:
         """Return the state before the first episode."""
         check_unit_rewards(spec)
         rewards = np.zeros(spec.shape) if spec.rewards is None else spec.rewards
@@ -81,7 +79,7 @@ class BPIUCBVI:
     def update(
         self,
         state: OptimisticState,
-        decision: EpisodicDecision,  # noqa: ARG002
+        decision: EpisodicDecision,
         observation: Trajectories,
     ) -> OptimisticState:
         """Count the observed transitions."""

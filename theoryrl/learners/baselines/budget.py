@@ -68,12 +68,14 @@ class Budget:
         """Whether the constants are those of the theory."""
         return self.bonus_scale >= 1
 
-    def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> BudgetState:  # noqa: ARG002
+    def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> BudgetState:
         """Return the state before the first episode."""
         check_unit_rewards(spec)
         if spec.baseline is None or spec.threshold is None:
             missing = "baseline" if spec.baseline is None else "threshold"
-            raise ValueError(f"spec.{missing} is missing: the budget learner needs a baseline and a threshold")
+            raise ValueError(
+                f"spec.{missing} is missing: the budget is earned by a baseline above a threshold"
+            )
         rewards = np.zeros(spec.shape) if spec.rewards is None else spec.rewards
         family = FamilyState.start(rewards, spec.baseline.stages(spec.horizon), spec.support)
         return BudgetState(family, spec.baseline, spec.rho, spec.threshold, spec.rewards is not None)
@@ -93,10 +95,13 @@ class Budget:
         else:
             policy, kind = state.baseline, BASELINE
             lower = float(state.rho @ family.L[-1, 0]) if self.baseline_value is None else self.baseline_value
-        diagnostics = {"kind": kind, "lower": lower, "budget": state.earned - state.episodes * state.threshold}
+        budget = state.earned - state.episodes * state.threshold
+        diagnostics = {"kind": kind, "lower": lower, "budget": budget}
         return EpisodicDecision(policy, None, diagnostics)
 
-    def update(self, state: BudgetState, decision: EpisodicDecision, observation: Trajectories) -> BudgetState:
+    def update(
+        self, state: BudgetState, decision: EpisodicDecision, observation: Trajectories
+    ) -> BudgetState:
         """Count the transitions and book the certified value of the episode."""
         states, actions, _ = observation
         stage = np.broadcast_to(np.arange(actions.shape[1]), actions.shape)

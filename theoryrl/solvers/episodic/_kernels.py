@@ -149,15 +149,21 @@ def draw(cumulative, u):
 
 
 @kernel
+def reward_from_uniform(mean, noise, scale, u):
+    """Return the observed reward of Bernoulli (1) or uniform (3) noise that the number u decides."""
+    if noise == 1:
+        return 1.0 if u < mean else 0.0
+    return mean + scale * (2.0 * u - 1.0)
+
+
+@kernel
 def noisy_reward(mean, noise, scale, rng):
     """Return one observed reward; `noise` is the position in RewardNoise.KINDS."""
-    if noise == 1:
-        return 1.0 if rng.random() < mean else 0.0
+    if noise == 0:
+        return mean
     if noise == 2:
         return mean + scale * rng.standard_normal()
-    if noise == 3:
-        return mean + scale * (2.0 * rng.random() - 1.0)
-    return mean
+    return reward_from_uniform(mean, noise, scale, rng.random())
 
 
 @kernel
@@ -195,17 +201,26 @@ def simulate(
 
 
 @kernel
-def simulate_one(cum_rho, cum_P, r, noise, scale, policy, rng, states, actions, rewards):
-    """Play one episode of the deterministic policy[h, s] with the same draws as `simulate`."""
+def simulate_one(cum_rho, cum_P, r, noise, scale, policy, uniforms, states, actions, rewards):
+    """Play one episode of the deterministic policy[h, s] with the draws that `simulate` would make.
+
+    The uniform numbers are drawn by the caller (1 + 2 H, or 1 + 3 H with noise): a compiled call that
+    receives a generator spends more time on unpacking it than on the episode.
+    """
     H = policy.shape[0]
-    s = draw(cum_rho, rng.random())
+    i = 0
+    s = draw(cum_rho, uniforms[i])
     for h in range(H):
-        rng.random()
+        i += 2  # one number belongs to the choice of the action, which is not random here
         a = policy[h, s]
         states[0, h] = s
         actions[0, h] = a
-        rewards[0, h] = noisy_reward(r[h, s, a], noise, scale, rng)
-        s = draw(cum_P[h, s, a], rng.random())
+        if noise == 0:
+            rewards[0, h] = r[h, s, a]
+        else:
+            rewards[0, h] = reward_from_uniform(r[h, s, a], noise, scale, uniforms[i])
+            i += 1
+        s = draw(cum_P[h, s, a], uniforms[i])
     states[0, H] = s
 
 

@@ -66,7 +66,8 @@ def linear_program(mdp: EpisodicMDP) -> EpisodicSolution:
     prices = np.vstack([-result.eqlin.marginals.reshape(H, S), np.zeros(S)])
     backup = mdp.r + np.einsum("hsat,ht->hsa", mdp.P, prices[1:])
     violation = np.maximum(0.0, (backup - prices[:-1, :, None]).max(axis=(1, 2)))
-    upper = prices[:-1] + np.cumsum(violation[::-1])[::-1, None]
+    rounding = evaluated.upper - evaluated.value
+    upper = prices[:-1] + np.cumsum(violation[::-1])[::-1, None] + rounding
     return EpisodicSolution(
         value=evaluated.value,
         policy=policy,

@@ -41,6 +41,8 @@ class EpisodicSolution(Solution):
     def start_bounds(self) -> tuple[float, float]:
         """Proven lower and upper bound on the true start value."""
         error = float(np.max(self.upper[0] - self.value[0]))
+        error += rounding_unit(self.value.shape[1] + 2) * float(np.abs(self.value[0]).max())
+        error *= 1 + 2 * ROW_SUM_TOLERANCE
         return self.start_value - error, self.start_value + error
 
 
@@ -61,7 +63,8 @@ def backward_induction(mdp: EpisodicMDP) -> EpisodicSolution:
     Q, V = np.empty((H, S, A)), np.zeros((H + 1, S))
     actions = np.empty((H, S), dtype=np.int64)
     _kernels.optimal_values(mdp.P, mdp.r, 0.0, Q, V, actions)
-    return _certified(mdp, V, Q, DeterministicPolicy(actions, A), S + 1, "backward induction")
+    policy = DeterministicPolicy(actions, A)
+    return _certified(mdp, V, Q, policy, S + 1, "backward induction", np.abs(V).max(axis=1))
 
 
 def policy_evaluation(mdp: EpisodicMDP, policy: MarkovPolicy | MixturePolicy) -> EpisodicSolution:
@@ -71,21 +74,23 @@ def policy_evaluation(mdp: EpisodicMDP, policy: MarkovPolicy | MixturePolicy) ->
     component drawn once per episode earns from state s at stage h onwards when the draw is
     independent of s; its start value is the expected return.
     """
-    _check_sizes(mdp, policy)
+    check_sizes(mdp, policy)
     H, S, A = mdp.r.shape
     Q, V = np.zeros((H, S, A)), np.zeros((H + 1, S))
+    magnitude = np.zeros(H + 1)
     for weight, component in _components(policy):
         q, v = np.empty((H, S, A)), np.zeros((H + 1, S))
         _kernels.policy_values(mdp.P, mdp.r, component.stages(H), q, v)
         Q += weight * q
         V += weight * v
+        np.maximum(magnitude, np.abs(v).max(axis=1), out=magnitude)
     operations = S + A + 2 + len(_components(policy))
-    return _certified(mdp, V, Q, policy, operations, "policy evaluation")
+    return _certified(mdp, V, Q, policy, operations, "policy evaluation", magnitude)
 
 
 def policy_value(mdp: EpisodicMDP, policy: MarkovPolicy | MixturePolicy) -> float:
     """Return the expected return rho . V_0 of a policy (the fast path: no certificate, no arrays)."""
-    _check_sizes(mdp, policy)
+    check_sizes(mdp, policy)
     return sum(weight * markov_value(mdp, component) for weight, component in _components(policy))
 
 
@@ -96,14 +101,12 @@ def markov_value(mdp: EpisodicMDP, policy: MarkovPolicy) -> float:
     return _kernels.start_value(mdp.P, mdp.r, mdp.rho, policy.stages(mdp.horizon))
 
 
-def occupancy_measure(
-    mdp: EpisodicMDP, policy: MarkovPolicy | MixturePolicy
-) -> Float[np.ndarray, "H S A"]:
+def occupancy_measure(mdp: EpisodicMDP, policy: MarkovPolicy | MixturePolicy) -> Float[np.ndarray, "H S A"]:
     """Return d[h, s, a] = Pr(s_h = s, a_h = a); each stage sums to one.
 
     The value of the policy is the inner product <d, r>.
     """
-    _check_sizes(mdp, policy)
+    check_sizes(mdp, policy)
     total = np.zeros(mdp.r.shape)
     for weight, component in _components(policy):
         d = np.empty(mdp.r.shape)
@@ -118,7 +121,8 @@ def _components(policy: MarkovPolicy | MixturePolicy) -> list[tuple[float, Marko
     return [(1.0, policy)]
 
 
-def _check_sizes(mdp: EpisodicMDP, policy: MarkovPolicy | MixturePolicy) -> None:
+def check_sizes(mdp: EpisodicMDP, policy: MarkovPolicy | MixturePolicy) -> None:
+    """Raise unless the policy has the model's numbers of stages, states and actions."""
     sizes = (policy.n_states, policy.n_actions)
     if sizes != (mdp.n_states, mdp.n_actions):
         raise ValueError(
@@ -136,11 +140,13 @@ def _certified(
     policy: MarkovPolicy | MixturePolicy,
     operations: int,
     method: str,
+    magnitude: np.ndarray,
 ) -> EpisodicSolution:
-    unit = rounding_unit(operations)
+    """Bound the rounding of a recursion whose values (of each component) are at most magnitude[h]."""
+    unit = rounding_unit(operations + 1)  # one more for adding the bound to the value
     error = np.zeros(mdp.horizon + 1)
     for h in range(mdp.horizon - 1, -1, -1):
-        scale = np.abs(mdp.r[h]).max() + np.abs(V[h + 1]).max()
+        scale = np.abs(mdp.r[h]).max() + magnitude[h + 1]
         error[h] = (1 + ROW_SUM_TOLERANCE) * error[h + 1] + unit * scale * (1 + ROW_SUM_TOLERANCE)
     slack = error[:-1, None] * (1 + 1e-12)
     return EpisodicSolution(

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from theoryrl.models import DeterministicPolicy, EpisodicMDP, MarkovPolicy, MixturePolicy, OfflineDataset
 from theoryrl.models._validation import check_count
 from theoryrl.solvers.episodic import _kernels
+from theoryrl.solvers.episodic.planning import check_sizes
 
 NO_BUDGET = np.empty((0, 0, 0), dtype=np.int64)
 _ONE = np.array([2.0])
@@ -98,11 +99,29 @@ class Simulator:
         actions = np.empty((episodes, H), dtype=np.int64)
         rewards = np.empty((episodes, H))
         noise, scale = mdp.noise.code, mdp.noise.scale
-        if episodes == 1 and isinstance(policy, DeterministicPolicy) and budget is NO_BUDGET:
+        plain = (
+            isinstance(policy, DeterministicPolicy)
+            and policy.actions.shape == (H, mdp.n_states)
+            and policy.n_actions == mdp.n_actions
+        )
+        if plain and episodes == 1 and budget is NO_BUDGET and mdp.noise.kind != "gaussian":
+            uniforms = rng.random(1 + (2 if mdp.noise.kind == "none" else 3) * H)
             _kernels.simulate_one(
-                self._cum_rho, self._cum_P, mdp.r, noise, scale, policy.actions, rng, states, actions, rewards
+                self._cum_rho,
+                self._cum_P,
+                mdp.r,
+                noise,
+                scale,
+                policy.actions,
+                uniforms,
+                states,
+                actions,
+                rewards,
             )
             return Trajectories(states, actions, rewards), False
+        check_sizes(mdp, policy)
+        if budget.size and budget.shape != mdp.r.shape:
+            raise ValueError(f"budget must have shape {mdp.r.shape}; got shape {budget.shape}")
         cum_pi, cum_weights = _cumulative_policy(policy, H)
         played, spent = _kernels.simulate(
             self._cum_rho,

@@ -1,0 +1,54 @@
+"""Hypothesis strategies for small models and policies, and the same from a seed."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from theoryrl.models import DeterministicPolicy, EpisodicMDP, MixturePolicy, Policy
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_rows(rng, shape, sparse):
+    """Distributions along the last axis; sparse ones have about half of their entries zero."""
+    rows = rng.random(shape) ** 2
+    if sparse:
+        rows *= rng.random(shape) < 0.5
+        rows[..., rng.integers(shape[-1])] += rng.random() + 0.1
+    return rows / rows.sum(axis=-1, keepdims=True)
+
+
+def random_mdp(seed, H=3, S=3, A=2, sparse=False, signed=False, **options):
+    """A stage-dependent model; `signed` rewards lie in [-1, 1] instead of [0, 1]."""
+    rng = np.random.default_rng(seed)
+    P = random_rows(rng, (H, S, A, S), sparse)
+    r = rng.random((H, S, A)) * (2 if signed else 1) - (1 if signed else 0)
+    rho = random_rows(rng, (S,), sparse)
+    return EpisodicMDP(P, r, rho, reward_range=(-1.0, 1.0) if signed else (0.0, 1.0), **options)
+
+
+def random_policy(rng, H, S, A, sparse=False):
+    """A stage-dependent stochastic policy."""
+    return Policy(random_rows(rng, (H, S, A), sparse))
+
+
+def random_mixture(rng, H, S, A, size=3):
+    """A mixture of stochastic, deterministic and stationary policies, in turn."""
+    kinds = [
+        lambda: random_policy(rng, H, S, A),
+        lambda: DeterministicPolicy(rng.integers(A, size=(H, S)), A),
+        lambda: Policy(random_rows(rng, (S, A), True)),
+    ]
+    return MixturePolicy(random_rows(rng, (size,), False), [kinds[i % 3]() for i in range(size)])
+
+
+@st.composite
+def mdps(draw, max_horizon=4, max_states=4, max_actions=3):
+    """Small models, dense or sparse, with rewards of one sign or of both."""
+    return random_mdp(
+        draw(seeds),
+        draw(st.integers(1, max_horizon)),
+        draw(st.integers(1, max_states)),
+        draw(st.integers(1, max_actions)),
+        sparse=draw(st.booleans()),
+        signed=draw(st.booleans()),
+    )

@@ -1,0 +1,158 @@
+"""What every instance promises: a key, usable defaults, reproducibility and clear errors."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from theoryrl.instances import INSTANCES
+from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.solvers import backward_induction, policy_value
+
+NAN, INF = float("nan"), float("inf")
+SEEDED = [key for key in INSTANCES if "seed" in inspect.signature(INSTANCES[key]).parameters]
+
+
+def mdp_of(model):
+    return model.mdp if isinstance(model, ConservativeMDP) else model
+
+
+def arrays(model):
+    mdp = mdp_of(model)
+    return mdp.P, mdp.r, mdp.rho
+
+
+def test_the_instances_of_the_first_paper_are_there():
+    assert set(INSTANCES) >= {
+        "riverswim",
+        "random-dirichlet",
+        "random-conservative",
+        "garnet",
+        "gridworld",
+        "combination-lock",
+        "hazard",
+        "fork",
+        "coin",
+        "hard",
+        "coupon",
+        "domingues-tree",
+    }
+
+
+@pytest.mark.parametrize("key", INSTANCES)
+def test_a_key_is_the_factorys_name_in_kebab_case(key):
+    assert INSTANCES[key].__name__.replace("_", "-") == key
+
+
+@pytest.mark.parametrize("key", INSTANCES)
+def test_every_parameter_has_a_default_of_its_annotated_scalar_type(key):
+    """The command line turns `key=value` into the annotated type."""
+    for parameter in inspect.signature(INSTANCES[key]).parameters.values():
+        assert parameter.annotation in (int, float, str, bool)
+        assert type(parameter.default) is parameter.annotation
+
+
+@pytest.mark.parametrize("key", INSTANCES)
+def test_the_docstring_describes_every_parameter(key):
+    factory = INSTANCES[key]
+    section = inspect.getdoc(factory).split("Parameters\n")[1].split("Returns\n")[0]
+    described = {
+        name.strip() for line in section.splitlines() if line[:1].strip() for name in line.split(",")
+    }
+    assert described >= set(inspect.signature(factory).parameters)
+
+
+@pytest.mark.parametrize("key", INSTANCES)
+def test_the_defaults_build_a_model_that_starts_in_one_state_and_has_something_to_gain(key):
+    model = INSTANCES[key]()
+    assert isinstance(model, EpisodicMDP | ConservativeMDP)
+    mdp = mdp_of(model)
+    assert mdp.rho.max() == 1
+    assert mdp.has_unit_rewards
+    assert backward_induction(mdp).start_value > 0
+
+
+@pytest.mark.parametrize("key", [key for key in INSTANCES if isinstance(INSTANCES[key](), ConservativeMDP)])
+def test_the_baseline_of_a_conservative_instance_is_above_its_threshold(key):
+    model = INSTANCES[key]()
+    assert policy_value(model.mdp, model.baseline) > model.threshold >= 0
+
+
+@pytest.mark.parametrize("key", INSTANCES)
+def test_the_same_parameters_give_the_same_model(key):
+    for first, second in zip(arrays(INSTANCES[key]()), arrays(INSTANCES[key]()), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("key", SEEDED)
+def test_another_seed_gives_another_model(key):
+    """Seeds are fixed, so this holds or fails for good (no false alarm)."""
+    first, second = (arrays(INSTANCES[key](seed=seed)) for seed in (0, 1))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+REJECTED = [
+    ("riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
+    ("riverswim", {"horizon": 0}, "horizon must be at least 1; got 0"),
+    ("riverswim", {"n_states": 10**8}, "P of shape .* needs .* GiB"),
+    ("random-dirichlet", {"n_states": 0}, "n_states must be at least 1; got 0"),
+    ("random-dirichlet", {"n_actions": -1}, "n_actions must be at least 1; got -1"),
+    ("random-dirichlet", {"horizon": 0}, "horizon must be at least 1; got 0"),
+    ("random-dirichlet", {"concentration": 0.0}, r"concentration must be positive; got 0\.0"),
+    ("random-dirichlet", {"concentration": NAN}, "concentration must be a finite number.*got nan"),
+    ("random-dirichlet", {"seed": -1}, "seed must be at least 0; got -1"),
+    ("random-dirichlet", {"n_states": 10**6}, "P of shape .* needs .* GiB"),
+    ("random-conservative", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
+    ("random-conservative", {"eta": 0.0}, r"eta must be positive; got 0\.0"),
+    ("random-conservative", {"eta": INF}, "eta must be a finite number.*got inf"),
+    ("random-conservative", {"fraction": 0.0}, r"fraction must be positive; got 0\.0"),
+    ("random-conservative", {"fraction": 1.5}, r"fraction must be .* got 1\.5"),
+    ("garnet", {"branching": 0}, "branching must be at least 1 and at most 10; got 0"),
+    ("garnet", {"branching": 11}, "branching must be at least 1 and at most 10; got 11"),
+    ("garnet", {"concentration": 0.05}, r"concentration must be .* got 0\.05"),
+    ("garnet", {"reward_fraction": 1.1}, r"reward_fraction must be .*\[0, 1\]; got 1\.1"),
+    ("garnet", {"seed": -3}, "seed must be at least 0; got -3"),
+    ("gridworld", {"width": 0}, "width must be at least 1; got 0"),
+    ("gridworld", {"width": 1, "height": 1}, "width and height must leave room .* 1 x 1"),
+    ("gridworld", {"slip": -0.1}, r"slip must be .*\[0, 1\]; got -0\.1"),
+    ("gridworld", {"goal_reward": 0.0}, r"goal_reward must be positive; got 0\.0"),
+    ("gridworld", {"goal_reward": 2.0}, r"goal_reward must be .* got 2\.0"),
+    ("gridworld", {"height": 2, "layout": "S..G"}, "layout must have 2 rows, as height says; got 1"),
+    ("gridworld", {"height": 2, "layout": "S..G/..."}, "layout row 1 must have 4 cells.*'...'"),
+    ("gridworld", {"height": 1, "layout": "S.xG"}, "layout row 0, column 2 must be one of .* 'x'"),
+    ("gridworld", {"height": 1, "layout": "S..."}, "layout must have exactly one G; got 0"),
+    ("gridworld", {"height": 1, "layout": "SS.G"}, "layout must have exactly one S; got 2"),
+    ("combination-lock", {"horizon": 0}, "horizon must be at least 1; got 0"),
+    ("combination-lock", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
+    ("combination-lock", {"distractor": 1.0}, r"distractor must be in \[0, 1\); got 1\.0"),
+    ("combination-lock", {"distractor": -0.5}, r"distractor must be .* got -0\.5"),
+    ("combination-lock", {"horizon": 10**12}, "P of shape .* needs .* GiB"),
+    ("hazard", {"p": 1.5}, r"p must be .*\[0, 1\]; got 1\.5"),
+    ("hazard", {"kappa": 0.0}, r"kappa must be positive; got 0\.0"),
+    ("hazard", {"kappa": 2.6}, r"kappa must be .* got 2\.6"),
+    ("hazard", {"horizon": 0}, "horizon must be at least 1; got 0"),
+    ("fork", {"horizon": 1}, "horizon must be at least 2; got 1"),
+    ("fork", {"kappa": 1.6}, r"kappa must be .* got 1\.6"),
+    ("coin", {"kappa": 0.6}, r"kappa must be .* got 0\.6"),
+    ("coin", {"gap": 0.0}, r"gap must be positive; got 0\.0"),
+    ("coin", {"gap": 0.6}, r"gap must be .* got 0\.6"),
+    ("hard", {"rounds": 0}, "rounds must be at least 1; got 0"),
+    ("hard", {"kappa": -1.0}, r"kappa must be positive; got -1\.0"),
+    ("coupon", {"n_states": 0}, "n_states must be at least 1; got 0"),
+    ("coupon", {"kappa": 1.01}, r"kappa must be .* got 1\.01"),
+    ("domingues-tree", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
+    ("domingues-tree", {"depth": 0}, "depth must be at least 1 and at most 30; got 0"),
+    ("domingues-tree", {"depth": 30, "horizon": 40}, "P of shape .* needs .* GiB"),
+    ("domingues-tree", {"waiting": 0}, "waiting must be at least 1; got 0"),
+    ("domingues-tree", {"horizon": 7}, "horizon must be at least 8; got 7"),
+    ("domingues-tree", {"epsilon": 0.51}, r"epsilon must be .* got 0\.51"),
+    ("domingues-tree", {"delay": 4}, "delay must be at least 0 and at most 3; got 4"),
+    ("domingues-tree", {"leaf": 4}, "leaf must be at least 0 and at most 3; got 4"),
+    ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
+]
+
+
+@pytest.mark.parametrize(("key", "parameters", "message"), REJECTED)
+def test_a_bad_parameter_is_named_together_with_its_value(key, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        INSTANCES[key](**parameters)

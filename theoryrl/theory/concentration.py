@@ -1,0 +1,213 @@
+"""Evidence on confidence sets for rows of a kernel, and on what is built from them.
+
+Three questions about the bounds of a family of policies: does the KL dual bound the extreme
+expectation (and attain it), does the mixture threshold hold for all sample sizes at once, and do the
+bounds propagate through the stages when the rows' errors are exactly as large as the events allow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import brentq
+
+from theoryrl._numba import kernel
+from theoryrl.learners._family import BoundOptions, FamilyState
+from theoryrl.learners.confidence import kl_mixture_threshold
+from theoryrl.solvers.episodic.simulation import cumulative
+from theoryrl.solvers.kl_ball import KLExtremes, kl_ball
+from theoryrl.theory.conservative import ROUNDING, boltzmann_instance, comparator_values, member_values
+from theoryrl.theory.core import Scope
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """A KL ball, the library's bounds, the exact extremes, and points inside the ball."""
+
+    instance: str
+    bounds: KLExtremes
+    exact: KLExtremes
+    inside: Float[np.ndarray, " N"]
+
+
+def balls(scope: Scope) -> Iterator[Ball]:
+    """Yield random balls: zeros in the centre, ties in V, radii from 1e-4 to 30."""
+    rng = np.random.default_rng([scope.seed, 2])
+    for index in range(scope.pick(150, 1500)):
+        S = int(rng.integers(2, 8))
+        p = rng.dirichlet(np.full(S, 0.7)) * (rng.random(S) < 0.75)
+        if p.sum() == 0:
+            p[0] = 1.0
+        p /= p.sum()
+        V = np.round(rng.random(S) * 3, int(rng.integers(1, 6)))
+        eps = float(10 ** rng.uniform(-4, math.log10(30)))
+        q = p + rng.random((40, 1)) * (rng.dirichlet(np.full(S, 0.5), size=40) - p)
+        inside = q[_divergence(p, q) <= eps] @ V
+        exact = KLExtremes(-_exact_maximum(p, -V, eps), _exact_maximum(p, V, eps))
+        yield Ball(f"ball {index}", kl_ball(p, V, eps), exact, inside)
+
+
+def _divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    charged = p > 0
+    with np.errstate(divide="ignore"):
+        return (p[charged] * np.log(p[charged] / q[:, charged])).sum(axis=1)
+
+
+def _exact_maximum(p: np.ndarray, V: np.ndarray, eps: float) -> float:
+    """Solve the primal: q_i = p_i c / (nu - V_i), plus free mass on the maxima if p gives them none."""
+    top, charged = V.max(), p > 0
+    gaps, weights = top - V[charged], p[charged]
+    if np.ptp(V) == 0 or gaps.max() == 0:
+        return float(top)
+
+    def divergence(t: float) -> float:
+        return float(np.log(weights @ (1 / (gaps + t))) + weights @ np.log(gaps + t))
+
+    if gaps.min() > 0 and divergence(0.0) <= eps:
+        scale = math.exp(weights @ np.log(gaps) - eps)
+        q = weights * scale / gaps
+        return float(q @ V[charged] + (1 - q.sum()) * top)
+    low, high = np.log(gaps.max()) - 600, np.log(gaps.max() / math.expm1(eps)) + 1e-9
+    if divergence(math.exp(low)) <= eps:
+        return float(top)
+    t = math.exp(brentq(lambda u: divergence(math.exp(u)) - eps, low, high, xtol=1e-13))
+    q = weights / (gaps + t)
+    return float((q / q.sum()) @ V[charged])
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """One i.i.d. stream from a row: the largest excess of n KL(phat || p) over its threshold."""
+
+    instance: str
+    excess: float
+
+
+@kernel
+def _largest_excess(p, cum, log_inverse_delta, uniforms):
+    """Return max over n of n KL(phat_n || p) - x_n, stopping at the first crossing."""
+    S = p.shape[0]
+    counts = np.zeros(S, dtype=np.int64)
+    worst = -math.inf
+    for n in range(uniforms.shape[0]):
+        i = 0
+        while uniforms[n] >= cum[i]:
+            i += 1
+        counts[i] += 1
+        divergence = 0.0
+        for t in range(S):
+            if counts[t] > 0:
+                divergence += counts[t] * math.log(counts[t] / ((n + 1.0) * p[t]))
+        worst = max(worst, divergence - kl_mixture_threshold(counts, float(S), log_inverse_delta))
+        if worst > 0.0:
+            return worst
+    return worst
+
+
+CROSSING_DELTA = 0.3
+"""Level at which the single-row threshold is tested; large, so that slack cannot hide an error."""
+
+
+def streams(scope: Scope) -> Iterator[Stream]:
+    """Yield streams of length 3000 from uniform and skewed rows of 2, 4 and 8 states."""
+    rng = np.random.default_rng([scope.seed, 3])
+    rows = [np.full(2, 0.5), np.full(4, 0.25), np.full(8, 0.125), np.array([0.9, 0.05, 0.05])]
+    for index in range(scope.pick(800, 6000)):
+        p = rows[index % len(rows)]
+        excess = _largest_excess(p, cumulative(p), math.log(1 / CROSSING_DELTA), rng.random(3000))
+        yield Stream(f"stream {index}", excess)
+
+
+@dataclass(frozen=True, eq=False)
+class Induction:
+    """A family's bounds from radii that are as small as the events allow, and the true values."""
+
+    instance: str
+    mode: str
+    U: Float[np.ndarray, "J K S"]
+    L: Float[np.ndarray, "J K S"]
+    W: Float[np.ndarray, "J K S"]
+    V: Float[np.ndarray, "J K S"]
+
+
+def inductions(scope: Scope) -> Iterator[Induction]:
+    """Yield families from random count tables, for each bound mode and orientation.
+
+    The radii of each row are the smallest for which the row satisfies the event on which the proof
+    rests (E1 and E2 for ``bernstein``, the KL event for ``kl``), so the bounds have no slack to hide
+    an error in the induction over the stages.
+    """
+    rng = np.random.default_rng([scope.seed, 4])
+    for index in range(scope.pick(240, 2400)):
+        mode = ("bernstein", "kl")[index % 2]
+        orientation = ("baseline-first", "optimistic-first")[index // 2 % 2]
+        yield tight_induction(rng, mode, orientation, f"{mode}, {orientation}, {index}")
+
+
+def tight_induction(rng: np.random.Generator, mode: str, orientation: str, name: str) -> Induction:
+    """Draw an instance and counts, and run the family pass with the smallest admissible radii."""
+    model = boltzmann_instance(rng)
+    mdp = model.mdp
+    H, S, A = mdp.r.shape
+    pi_b = model.baseline.stages(H)
+    n = rng.integers(0, int(rng.choice([4, 30, 1000])), size=(H, S, A))
+    n_next = rng.multinomial(n, mdp.P)
+    W = comparator_values(mdp, pi_b, orientation)
+    main, transport = smallest_radii(mode, n_next, mdp.P, W)
+    family = FamilyState.start(mdp.r, pi_b, n_next=n_next)
+    options = BoundOptions(mode, orientation=orientation, running=False)
+    family.refresh_with(options, np.ones(H + 1, dtype=np.bool_), main[None], transport[None])
+    greedy = (family.greedy[..., None] == np.arange(A)).astype(np.float64)
+    V = member_values(mdp, pi_b, greedy, orientation)
+    return Induction(name, mode, family.U, family.L, W, V)
+
+
+def smallest_radii(
+    mode: str,
+    n_next: Int[np.ndarray, "H S A S"],
+    P: Float[np.ndarray, "H S A S"],
+    W: Float[np.ndarray, "J K S"],
+) -> tuple[Float[np.ndarray, "H S A"], Float[np.ndarray, "H S A"]]:
+    """Return the smallest (main, transport) radii for which every row satisfies its events."""
+    H = len(P)
+    n = n_next.sum(axis=3)
+    safe = np.maximum(n, 1)
+    phat = n_next / safe[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divergence = np.where(phat > 0, phat * np.log(phat / P), 0.0).sum(axis=3).clip(min=0.0)
+    if mode == "kl":
+        return divergence, np.zeros(n.shape)
+    ell = np.zeros(n.shape)
+    for h in range(H):
+        B = H - 1.0 - h
+        for comparator in np.unique(W[:, h + 1], axis=0):
+            error = np.abs((phat[h] - P[h]) @ comparator)
+            variance = np.maximum(phat[h] @ comparator**2 - (phat[h] @ comparator) ** 2, 0.0)
+            ell[h] = np.maximum(ell[h], _smallest_ell(error, variance, B, np.maximum(n[h] - 1, 1)))
+    return ell, safe * divergence
+
+
+def _smallest_ell(error: np.ndarray, variance: np.ndarray, B: float, m: np.ndarray) -> np.ndarray:
+    """Solve error = sqrt(2 variance ell / m) + 7 B ell / (3 m), a quadratic in sqrt(ell)."""
+    if B == 0:
+        return np.zeros_like(error)
+    a, b = 7 * B / (3 * m), np.sqrt(2 * variance / m)
+    return ((np.sqrt(b * b + 4 * a * error) - b) / (2 * a)) ** 2
+
+
+__all__ = [
+    "CROSSING_DELTA",
+    "ROUNDING",
+    "Ball",
+    "Induction",
+    "Stream",
+    "balls",
+    "inductions",
+    "smallest_radii",
+    "streams",
+    "tight_induction",
+]

@@ -1,0 +1,318 @@
+"""Evidence on conservative exploration: audited runs of StepMix, EpsMix and their relatives.
+
+An audited run carries, for each stretch of episodes, what the proof of Theorem 1 rests on: whether
+the bounds were true, the interpolated bounds recomputed from the learner's state, and the exact
+value of the executed policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from theoryrl.instances import coin, fork, hard, hazard
+from theoryrl.learners import BPIUCBVI, Budget, EpsMix, StepMix
+from theoryrl.learners.stepmix import OPTIMISTIC
+from theoryrl.models import ConservativeMDP, EpisodicMDP, Policy
+from theoryrl.protocol import EpisodicProblem, Trace, play
+from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.solvers.episodic import _kernels
+from theoryrl.theory.core import Curve, Scope
+
+ROUNDING = 1e-9
+"""Rounding of a comparison between two recursions of at most ten stages in float64."""
+
+Make = Callable[..., Any]
+
+
+def comparator_values(
+    mdp: EpisodicMDP, pi_b: Float[np.ndarray, "H S A"], orientation: str
+) -> Float[np.ndarray, "J K S"]:
+    """Return W[j, h, s]: the best value with pi^b at the j stages of member j (stage H is zero)."""
+    H, S, _ = mdp.r.shape
+    W = np.zeros((H + 1, H + 1, S))
+    for j in range(H + 1):
+        for h in range(H - 1, -1, -1):
+            Q = mdp.r[h] + mdp.P[h] @ W[j, h + 1]
+            acts = h < j if orientation == "baseline-first" else h >= H - j
+            W[j, h] = (pi_b[h] * Q).sum(axis=1) if acts else Q.max(axis=1)
+    return W
+
+
+def member_values(
+    mdp: EpisodicMDP,
+    pi_b: Float[np.ndarray, "H S A"],
+    greedy: Float[np.ndarray, "H S A"],
+    orientation: str,
+) -> Float[np.ndarray, "J K S"]:
+    """Return V[j, h, s], the value of member j of the family (stage H is zero)."""
+    H, S, _ = mdp.r.shape
+    V = np.zeros((H + 1, H + 1, S))
+    for j in range(H + 1):
+        acts = np.arange(H) < j if orientation == "baseline-first" else np.arange(H) >= H - j
+        _kernels.state_values(mdp.P, mdp.r, np.where(acts[:, None, None], pi_b, greedy), V[j])
+    return V
+
+
+class FamilyAudit:
+    """Compares the bounds of a conservative learner with the true model, at every refresh."""
+
+    def __init__(self, orientation: str = "baseline-first") -> None:
+        self._orientation = orientation
+        self._comparators: np.ndarray | None = None
+
+    def __call__(self, problem: EpisodicProblem, state: Any, decision: Any) -> Mapping[str, float]:
+        """Return the margins of the claims and the interpolated bounds of the choice."""
+        family, choice, chosen = state.family, state.choice, state.members
+        if self._comparators is None:
+            self._comparators = comparator_values(problem.mdp, family.pi_b, self._orientation)
+        greedy = (family.greedy[..., None] == np.arange(family.n.shape[2])).astype(np.float64)
+        values = member_values(problem.mdp, family.pi_b, greedy, self._orientation)
+        upper, lower = state.start_bounds()
+        w, conservative, bold = choice.weight, choice.switch, choice.bold
+        return {
+            "upper_claim": float((family.U - self._comparators)[chosen].min()),
+            "lower_claim": float((values - family.L)[chosen].min()),
+            "true_upper": float(w * upper[conservative] + (1 - w) * upper[bold]),
+            "true_lower": float(w * lower[conservative] + (1 - w) * lower[bold]),
+            "bold_lower": float(lower[bold]),
+            "optimistic_lower": float(lower[0]),
+            "best_lower": float(lower[chosen].max()),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ConservativeRun:
+    """An audited run: the problem, the learner's options, and the trace."""
+
+    instance: str
+    problem: EpisodicProblem
+    trace: Trace
+    refresh_growth: float = 0.0
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether the learner ran with the constants of its theory."""
+        return self.trace.guaranteed
+
+    @property
+    def threshold(self) -> float:
+        """gamma."""
+        assert self.problem.threshold is not None
+        return self.problem.threshold
+
+    @cached_property
+    def baseline_value(self) -> float:
+        """V^{pi^b}."""
+        assert self.problem.baseline is not None
+        return policy_value(self.problem.mdp, self.problem.baseline)
+
+    @property
+    def margin(self) -> float:
+        """kappa = V^{pi^b} - gamma."""
+        return self.baseline_value - self.threshold
+
+    @property
+    def improvement(self) -> float:
+        """Delta_0 = V* - V^{pi^b}."""
+        return self.problem.benchmark - self.baseline_value
+
+    def column(self, name: str) -> Float[np.ndarray, " E"]:
+        """Return one diagnostic per stretch."""
+        return self.trace.stretch_diagnostics[name]
+
+    @property
+    def loss(self) -> Float[np.ndarray, " E"]:
+        """V* - V^{pi_k} per stretch."""
+        return self.problem.benchmark - self.trace.stretch_values
+
+    @property
+    def cautious(self) -> np.ndarray:
+        """Whether the stretch did not play the optimistic policy."""
+        return self.column("kind") != OPTIMISTIC
+
+    @property
+    def width(self) -> Float[np.ndarray, " E"]:
+        """D_k, recomputed from the learner's bounds."""
+        return self.column("true_upper") - self.column("true_lower")
+
+    @property
+    def certificate(self) -> Float[np.ndarray, " E"]:
+        """D_k + Delta_0 1{k not optimistic}."""
+        return self.width + self.improvement * self.cautious
+
+    @property
+    def true_claims(self) -> bool:
+        """Whether every bound was true at every refresh."""
+        claims = np.concatenate([self.column("upper_claim"), self.column("lower_claim")])
+        return bool(claims.min() >= -ROUNDING)
+
+    def cumulative(self, stretch_values: np.ndarray, points: np.ndarray) -> Float[np.ndarray, " N"]:
+        """Return the sums over episodes of a per-stretch quantity, after the given episodes."""
+        ends = np.concatenate([[0], np.cumsum(self.trace.lengths)])
+        sums = np.concatenate([[0.0], np.cumsum(stretch_values * self.trace.lengths)])
+        return np.interp(points, ends, sums)
+
+
+def boltzmann_instance(rng: np.random.Generator) -> ConservativeMDP:
+    """Draw a small random MDP with a Boltzmann baseline and a threshold below its value.
+
+    S <= 6, A <= 5, H <= 6; Dirichlet(1) or Dirichlet(0.3) rows; inverse temperature in [1, 10];
+    gamma = V^b - f (V^b - V^unif) with f in [0.05, 0.8].
+    """
+    H, S, A = (int(rng.integers(low, high + 1)) for low, high in ((1, 6), (2, 6), (2, 5)))
+    P = rng.dirichlet(np.full(S, rng.choice([1.0, 0.3])), size=(H, S, A))
+    mdp = EpisodicMDP(P, rng.random((H, S, A)), np.eye(S)[0])
+    Q = backward_induction(mdp).action_values
+    tilt = np.exp(rng.uniform(1, 10) * (Q - Q.max(axis=2, keepdims=True)))
+    baseline = Policy(tilt / tilt.sum(axis=2, keepdims=True))
+    value = policy_value(mdp, baseline)
+    spread = value - policy_value(mdp, Policy.uniform(S, A))
+    return ConservativeMDP(mdp, baseline, max(0.0, value - rng.uniform(0.05, 0.8) * max(spread, 0.01)))
+
+
+def audited_run(model: ConservativeMDP, learner: Any, rounds: int, seed: int, name: str) -> ConservativeRun:
+    """Play a conservative learner with the audit."""
+    problem = EpisodicProblem.from_conservative(model, name)
+    trace = play(problem, learner, rounds, seed, audit=FamilyAudit(learner.orientation))
+    return ConservativeRun(f"{name}, {learner.key}, seed {seed}", problem, trace, learner.refresh_growth)
+
+
+VARIANTS: tuple[tuple[Make, Mapping[str, str]], ...] = (
+    (StepMix, {}),
+    (EpsMix, {}),
+    (StepMix, {"bounds": "bernstein"}),
+    (EpsMix, {"bounds": "bpi-ucbvi"}),
+    (StepMix, {"orientation": "optimistic-first"}),
+    (StepMix, {"bounds": "bpi-ucbvi"}),
+    (EpsMix, {"bounds": "bernstein"}),
+    (StepMix, {"switch_rule": "best-ucb"}),
+    (StepMix, {"orientation": "optimistic-first", "bounds": "bernstein"}),
+    (StepMix, {"bounds": "kl+bernstein"}),
+)
+"""Algorithm, bound mode, orientation and switch rule, in turn."""
+
+
+def small_runs(scope: Scope) -> Iterator[ConservativeRun]:
+    """Yield short runs on random instances at delta = 0.5, one per instance, all variants in turn."""
+    rng = np.random.default_rng([scope.seed, 1])
+    for index in range(scope.pick(240, 1000)):
+        make, options = VARIANTS[index % len(VARIANTS)]
+        learner = make(delta=0.5, refresh_growth=0.1, **options)
+        yield audited_run(boltzmann_instance(rng), learner, 600, index, f"random {index}")
+
+
+def named_models() -> dict[str, ConservativeMDP]:
+    """Return the instances on which an unsafe decision shows."""
+    return {"hazard p=.5": hazard(p=0.5, kappa=0.1), "hazard p=.3": hazard(p=0.3, kappa=0.1),
+            "fork": fork(kappa=0.1), "coin": coin(kappa=0.1)}  # fmt: skip
+
+
+def named_runs(
+    scope: Scope, variants: tuple[tuple[Make, Mapping[str, Any]], ...] = VARIANTS
+) -> Iterator[Any]:
+    """Yield runs of 2000 episodes at delta = 0.05 on the named instances."""
+    for name, model in named_models().items():
+        for seed in range(scope.pick(3, 15)):
+            for make, options in variants:
+                learner = make(delta=0.05, refresh_growth=0.1, **options)
+                yield audited_run(model, learner, 2000, scope.seed + seed, name)
+
+
+def rate_curves(
+    x: np.ndarray,
+    models: list[ConservativeMDP],
+    rounds: list[int],
+    quantity: Callable[[Trace], float],
+    learners: Mapping[str, Make],
+    seeds: int,
+    labels: tuple[str, str],
+    first_seed: int = 0,
+) -> Iterator[Curve]:
+    """Yield, per learner, the samples of a quantity over problem sizes x."""
+    for name, make in learners.items():
+        samples = np.array(
+            [
+                [quantity(play(model, make(), K, first_seed + seed)) for seed in range(seeds)]
+                for model, K in zip(models, rounds, strict=True)
+            ]
+        )
+        yield Curve(name, x, samples, *labels)
+
+
+def cautious_episodes(trace: Trace) -> float:
+    """N, the number of episodes that did not play the optimistic policy."""
+    return float(trace.count(trace.stretch_diagnostics["kind"] != OPTIMISTIC))
+
+
+MIXERS: Mapping[str, Make] = {
+    "StepMix": lambda: StepMix(refresh_growth=0.1),
+    "EpsMix": lambda: EpsMix(refresh_growth=0.1),
+}
+
+
+def coin_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Iterator[Curve]:
+    """Yield N over 1/kappa on `coin`, with enough episodes for N to saturate."""
+    kappas = 0.2 / 2.0 ** np.arange(5)
+    models = [coin(kappa=float(kappa)) for kappa in kappas]
+    rounds = [400_000] * len(kappas)
+    labels = ("1 / kappa", "non-optimistic episodes N")
+    yield from rate_curves(
+        1 / kappas, models, rounds, cautious_episodes, learners, scope.pick(6, 20), labels, scope.seed
+    )
+
+
+def hard_curves(scope: Scope, learners: Mapping[str, Make] | None = None) -> Iterator[Curve]:
+    """Yield the final regret over K on the family `hard`, whose gap shrinks with K."""
+    horizons = 2 ** np.arange(10, scope.pick(18, 19))
+    models = [hard(rounds=int(K)) for K in horizons]
+    players = learners or {**MIXERS, "unconstrained": _unconstrained}
+    yield from rate_curves(
+        horizons.astype(np.float64),
+        models,
+        [int(K) for K in horizons],
+        lambda trace: trace.final_regret,
+        players,
+        scope.pick(8, 20),
+        ("episodes K", "regret"),
+        scope.seed,
+    )
+
+
+def minimax_curves(scope: Scope, learners: Mapping[str, Make] | None = None) -> Iterator[Curve]:
+    """Yield, over K, the regret at the worst of several gaps: the quantity that sqrt(K) is about.
+
+    24 seeds make the interval of the slope about 0.06 wide to either side (the regret at one gap varies
+    by half its mean), which the admissible interval needs.
+
+    With the shrinking gap of `hard` alone the regret of *any* policy is at most 2 sqrt(K), so that
+    family can only show a lower bound.
+    """
+    horizons = 2 ** np.arange(10, scope.pick(17, 19))
+    players = learners or {**MIXERS, "unconstrained": _unconstrained}
+    for name, make in players.items():
+        samples = []
+        for K in horizons:
+            gaps = (min(2 / float(np.sqrt(K)), 0.2), 0.1, 0.4)
+            regrets = [_regrets(hard(gap=gap), make, int(K), scope) for gap in gaps]
+            samples.append(max(regrets, key=np.mean))
+        yield Curve(name, horizons * 1.0, np.array(samples), "episodes K", "regret at the worst gap")
+
+
+def _regrets(model: ConservativeMDP, make: Make, rounds: int, scope: Scope) -> np.ndarray:
+    seeds = range(scope.seed, scope.seed + scope.pick(24, 60))
+    return np.array([play(model, make(), rounds, seed).final_regret for seed in seeds])
+
+
+def _unconstrained() -> BPIUCBVI:
+    return BPIUCBVI(bounds="kl", refresh_growth=0.1)
+
+
+def budget_learner(model: ConservativeMDP) -> Budget:
+    """Return the cumulative-budget learner that knows the baseline's value."""
+    return Budget(refresh_growth=0.1, baseline_value=policy_value(model.mdp, model.baseline))

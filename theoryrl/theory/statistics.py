@@ -1,0 +1,105 @@
+"""Honest statistics for verdicts: exact binomial limits, bounded means, and slopes with intervals."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from theoryrl.models._validation import check_count, check_fraction
+
+FALSE_ALARM = 1e-6
+"""Probability, at most, that a true statement is reported as violated."""
+
+CONFIDENCE = 0.99
+"""Confidence with which a statement is reported to hold."""
+
+
+class Interval(NamedTuple):
+    """An estimate between two confidence limits."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def clopper_pearson(successes: int, trials: int, alpha: float) -> Interval:
+    """Return the rate with exact one-sided limits, each of which fails with probability <= alpha.
+
+    Source: Clopper and Pearson (1934).
+    """
+    check_count("trials", trials)
+    check_count("successes", successes, low=0, high=trials)
+    check_fraction("alpha", alpha)
+    low = 0.0 if successes == 0 else float(stats.beta.ppf(alpha, successes, trials - successes + 1))
+    high = 1.0 if successes == trials else float(stats.beta.ppf(1 - alpha, successes + 1, trials - successes))
+    return Interval(successes / trials, low, high)
+
+
+def bounded_mean(samples: Float[np.ndarray, " N"], width: float, alpha: float) -> Interval:
+    """Return the mean of independent samples in an interval of the given width, with one-sided limits.
+
+    Empirical Bernstein; each limit fails with probability <= alpha, whatever the distribution.
+
+    Source: Maurer and Pontil (2009), Theorem 4.
+    """
+    n = check_count("number of samples", len(samples), low=2)
+    check_fraction("alpha", alpha)
+    log_term = math.log(2 / alpha)
+    mean, variance = float(np.mean(samples)), float(np.var(samples, ddof=1))
+    radius = math.sqrt(2 * variance * log_term / n) + 7 * width * log_term / (3 * (n - 1))
+    return Interval(mean, mean - radius, mean + radius)
+
+
+def log_log_slope(x: Float[np.ndarray, " X"], y: Float[np.ndarray, " X"]) -> float:
+    """Return the least-squares slope of log y on log x."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def slope_interval(
+    x: Float[np.ndarray, " X"],
+    samples: Float[np.ndarray, "X N"],
+    confidence: float = CONFIDENCE,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Return the slope of log mean(y) on log x with a bootstrap interval over the samples.
+
+    Parameters
+    ----------
+    x
+        Positive abscissae: shape [X], at least two different ones.
+    samples
+        N independent positive-mean samples of y at each x: shape [X, N].
+    confidence
+        Of the two-sided percentile interval.
+    resamples, seed
+        Size of the bootstrap and its seed.
+
+    Raises
+    ------
+    ValueError
+        If an abscissa or a mean is not positive, or there is one abscissa only.
+    """
+    check_fraction("confidence", confidence)
+    if len(x) < 2 or samples.shape[0] != len(x):
+        raise ValueError(f"samples must have one row per x, at least 2; got {samples.shape} for {len(x)} x")
+    means = samples.mean(axis=1)
+    for name, array in (("x", x), ("mean of samples", means)):
+        if (array <= 0).any():
+            index = int(np.argmax(array <= 0))
+            raise ValueError(f"{name}[{index}] must be positive; got {array[index]!r}")
+    rng = np.random.default_rng(seed)
+    N = samples.shape[1]
+    draws = rng.integers(N, size=(resamples, len(x), N))
+    resampled = np.take_along_axis(samples[None], draws, axis=2).mean(axis=2)
+    centred = np.log(x) - np.log(x).mean()
+    weights = centred / (centred @ centred)
+    slopes = np.log(np.maximum(resampled, np.finfo(float).tiny)) @ weights
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(slopes, [tail, 1 - tail])
+    estimate = log_log_slope(x, means)
+    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))

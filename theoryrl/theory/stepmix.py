@@ -1,0 +1,573 @@
+"""The theorems of StepMix and EpsMix (Li, Huang, Shen and Yang 2023).
+
+Theorem 1 promises safety in every episode and a regret rate. Explicit constants of the rate are not
+claimed, and would be vacuous at feasible K; so besides the promise itself the inequalities of its
+proof are checked, each exactly and in every episode: the bounds are true (`claims`), the weight puts
+the interpolated lower bound at the threshold (`interpolation`), cautious episodes have width at
+least kappa (`width`), and the width pays for the regret (`certificate`, `caution-budget`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from theoryrl.instances import coupon, hazard, random_conservative
+from theoryrl.learners import BPIUCBVI, EpsMix, StepMix, learn_baseline
+from theoryrl.learners.stepmix import BASELINE, MIXTURE, OPTIMISTIC
+from theoryrl.models import ConservativeMDP, DeterministicPolicy, Policy
+from theoryrl.protocol import Trace, play
+from theoryrl.solvers import (
+    mix_at_stage,
+    nested_policy,
+    occupancy_measure,
+    policy_value,
+    simulate_episodes,
+)
+from theoryrl.theory import concentration, conservative
+from theoryrl.theory.conservative import MIXERS, ConservativeRun, Make, boltzmann_instance
+from theoryrl.theory.core import Curve, Kind, Mark, Paper, Scope, Series, Theorem
+
+
+@dataclass(frozen=True, eq=False)
+class NestedPair:
+    """Two neighbouring members of a family and their mixture at the stage where they differ."""
+
+    instance: str
+    values: tuple[float, float, float]
+    occupancies: tuple[np.ndarray, np.ndarray, np.ndarray]
+    weight: float
+
+
+def nested_pairs(scope: Scope) -> Iterator[NestedPair]:
+    """Yield random neighbours, with the baseline at the head or at the tail."""
+    rng = np.random.default_rng([scope.seed, 5])
+    for index in range(scope.pick(200, 2000)):
+        model = boltzmann_instance(rng)
+        mdp, H = model.mdp, model.mdp.horizon
+        other = DeterministicPolicy(rng.integers(mdp.n_actions, size=(H, mdp.n_states)), mdp.n_actions)
+        j, weight = int(rng.integers(1, H + 1)), float(rng.random())
+        if index % 2:
+            first, second = (nested_policy(other, model.baseline, H - i, H) for i in (j, j - 1))
+            stage = H - j
+        else:
+            first, second = (nested_policy(model.baseline, other, i, H) for i in (j, j - 1))
+            stage = j - 1
+        mixed = mix_at_stage(first, second, stage, weight, H)
+        trio = (mixed, first, second)
+        values = tuple(policy_value(mdp, policy) for policy in trio)
+        occupancies = tuple(occupancy_measure(mdp, policy) for policy in trio)
+        yield NestedPair(f"pair {index}", values, occupancies, weight)  # type: ignore[arg-type]
+
+
+def unconstrained_pairs(scope: Scope) -> Iterator[tuple[Trace, Trace]]:
+    """Yield traces of a mixer with threshold 0 and of the unconstrained learner, same seed."""
+    rng = np.random.default_rng([scope.seed, 6])
+    for index in range(scope.pick(6, 40)):
+        model = boltzmann_instance(rng)
+        free = ConservativeMDP(model.mdp, model.baseline, 0.0)
+        for make in (StepMix, EpsMix):
+            yield (
+                play(free, make(refresh_growth=0.1), 500, index),
+                play(free, BPIUCBVI(bounds="kl", refresh_growth=0.1), 500, index),
+            )
+
+
+def certified_runs(scope: Scope) -> Iterator[ConservativeRun]:
+    """Yield one longer run per bound mode, at delta = 0.05, on `random 0` and on `hazard`."""
+    models = {"random 0": random_conservative(seed=0), "hazard p=.5": hazard(p=0.5, kappa=0.1)}
+    for name, model in models.items():
+        for bounds in ("kl", "bernstein", "bpi-ucbvi"):
+            learner = StepMix(bounds=bounds, refresh_growth=0.1)
+            yield conservative.audited_run(
+                model, learner, scope.pick(20_000, 1_000_000), scope.seed, f"{name}, {bounds}"
+            )
+
+
+def tight_baseline_runs(scope: Scope) -> Iterator[ConservativeRun]:
+    """Yield runs whose threshold is just below the value of a deterministic baseline."""
+    for seed in range(scope.pick(3, 20)):
+        for make in (StepMix, EpsMix):
+            yield conservative.audited_run(
+                hazard(p=0.5, kappa=0.01), make(), 50, scope.seed + seed, "hazard kappa=.01"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Violations:
+    """How a learner without an episode-wise guarantee did on an instance."""
+
+    instance: str
+    violated: int
+    cumulative_margin: float
+
+
+def unconstrained_violations(scope: Scope) -> Iterator[Violations]:
+    """Yield what plain optimism does on `hazard`."""
+    yield from _violations(scope, lambda model: BPIUCBVI(bounds="kl", refresh_growth=0.1))
+
+
+def budget_violations(scope: Scope) -> Iterator[Violations]:
+    """Yield what the cumulative-budget learner does on `hazard`."""
+    yield from _violations(scope, conservative.budget_learner)
+
+
+def _violations(scope: Scope, make: Make) -> Iterator[Violations]:
+    model = hazard(p=0.5, kappa=0.1)
+    for seed in range(scope.pick(5, 20)):
+        trace = play(model, make(model), 2000, scope.seed + seed)
+        below = trace.values < model.threshold - conservative.ROUNDING
+        margin = np.cumsum(trace.values - model.threshold).min()
+        yield Violations(f"hazard, seed {seed}", int(below.sum()), float(margin))
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A baseline learned from one data set: what was certified, and what it is worth."""
+
+    instance: str
+    certified: float
+    value: float
+
+
+def certificates(scope: Scope, learn: Make = learn_baseline) -> Iterator[Certificate]:
+    """Yield certificates at delta = 0.05 from data sets of `hazard` (80/20 behaviour) and `coupon`."""
+    rng = np.random.default_rng([scope.seed, 7])
+    for index in range(scope.pick(150, 1000)):
+        for name, model in (("hazard", hazard(p=0.3, kappa=0.2)), ("coupon", coupon(n_states=60))):
+            mdp = model.mdp
+            behaviour = model.baseline.stages(mdp.horizon)
+            if name == "hazard":
+                behaviour = 0.8 * behaviour + 0.2 * behaviour[..., ::-1]
+            data = simulate_episodes(mdp, Policy(behaviour), int(rng.choice([30, 100, 400])), rng)
+            method = ("kl", "fold-hoeffding", "fold-bernstein")[index % 3]
+            learned = learn(data, mdp.r, mdp.rho, 0.05, method)
+            yield Certificate(f"{name}, {method}", learned.certificate, policy_value(mdp, learned.policy))
+
+
+def saturation_curves(scope: Scope) -> Iterator[Curve]:
+    """Yield N and the regret on `random 0` over K: both stop growing once barpi is certified."""
+    horizons = np.array([10_000, 30_000, 100_000, scope.pick(300_000, 1_000_000)])
+    model = random_conservative(seed=0)
+    for name, make in MIXERS.items():
+        traces = [play(model, make(), int(horizons[-1]), scope.seed + seed) for seed in range(5)]
+        regrets = np.array([trace.regret_at(horizons) for trace in traces]).T
+        yield Curve(f"{name}, regret", horizons * 1.0, regrets, "episodes K", "regret")
+        counts = np.array([_cautious_at(trace, horizons) for trace in traces]).T
+        yield Curve(f"{name}, N", horizons * 1.0, counts, "episodes K", "non-optimistic episodes")
+
+
+def _cautious_at(trace: Trace, horizons: np.ndarray) -> np.ndarray:
+    cautious = trace.diagnostics["kind"] != OPTIMISTIC
+    return np.cumsum(cautious)[horizons - 1].astype(np.float64)
+
+
+def _good(run: ConservativeRun) -> bool:
+    return run.true_claims
+
+
+def _weight_distance(run: ConservativeRun) -> np.ndarray:
+    mixed = run.column("kind") == MIXTURE
+    weight = run.column("weight")[mixed]
+    return np.where(weight > 0, np.abs(weight - 0.5), np.inf)
+
+
+def _cautious_width(run: ConservativeRun) -> np.ndarray:
+    return run.width[run.cautious]
+
+
+def _mixed(run: ConservativeRun, name: str) -> np.ndarray:
+    return run.column(name)[run.column("kind") == MIXTURE]
+
+
+def _points(run: ConservativeRun) -> np.ndarray:
+    return np.unique(np.geomspace(1, run.trace.rounds, 400).astype(np.int64))
+
+
+def _refresh_budget(run: ConservativeRun) -> float:
+    growths = np.log(run.trace.rounds) / np.log1p(run.refresh_growth)
+    return float(run.problem.mdp.r.size * (1 + growths))
+
+
+def _worst_value(run: ConservativeRun) -> float:
+    """The largest loss any policy can have; 0 is a lower bound on every value."""
+    return run.problem.benchmark
+
+
+def _certificate_series(run: ConservativeRun) -> Series:
+    points = _points(run)
+    return Series(
+        f"stepmix.regret-certificate ({run.instance})",
+        "episode",
+        "regret",
+        points.astype(np.float64),
+        run.cumulative(run.loss, points),
+        run.cumulative(run.certificate, points),
+        log=True,
+    )
+
+
+def _safety_series(run: ConservativeRun) -> Series:
+    points = _points(run)
+    values = np.repeat(run.trace.stretch_values, run.trace.lengths)[points - 1]
+    return Series(
+        f"stepmix.safety ({run.instance})",
+        "episode",
+        "value of the executed policy (bound: threshold)",
+        points.astype(np.float64),
+        values,
+        np.full(len(points), run.threshold),
+    )
+
+
+_PAGE = "StepMix page"
+_ON_EVENT = ("the bounds of the run are true (stepmix.claims)",)
+
+THEOREMS = (
+    Theorem(
+        key="stepmix.safety",
+        statement="With probability 1 - delta, every episode's policy has value V^{pi_k} >= gamma.",
+        source="Li et al. (2023), Theorem 1; proof of our constants: " + _PAGE,
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.PAPER,
+        assumptions=("V^{pi^b} > gamma", "rewards in [0, 1], known or free of noise"),
+        delta=0.05,
+        evidence=conservative.named_runs,
+        measured=lambda run: run.threshold,
+        bound=lambda run: run.trace.stretch_values,
+        series=_safety_series,
+    ),
+    Theorem(
+        key="stepmix.safety-on-event",
+        statement="While the bounds are true, no episode violates: surely, not just probably.",
+        source=_PAGE + ", part (a)",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=conservative.small_runs,
+        given=_good,
+        measured=lambda run: run.threshold,
+        bound=lambda run: run.trace.stretch_values,
+    ),
+    Theorem(
+        key="stepmix.claims",
+        statement="With probability 1 - delta, U^(j) >= W^(j) and L^(j) <= V^{pi_k,j} for all k, j, h, s.",
+        source=_PAGE + ", events E1 and E2 and the induction over stages",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        delta=0.5,
+        evidence=conservative.small_runs,
+        measured=lambda run: -np.minimum(run.column("upper_claim"), run.column("lower_claim")),
+        bound=lambda run: 0.0,
+    ),
+    Theorem(
+        key="stepmix.linearity-value",
+        statement="Mixing two policies at the one stage where they differ makes the value linear in the weight.",
+        source=_PAGE + ", Lemma 1",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=nested_pairs,
+        measured=lambda pair: pair.values[0],
+        bound=lambda pair: pair.weight * pair.values[1] + (1 - pair.weight) * pair.values[2],
+    ),
+    Theorem(
+        key="stepmix.linearity-occupancy",
+        statement="Mixing two policies at the one stage where they differ makes occupancies linear, too.",
+        source=_PAGE + ", Lemma 1",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=nested_pairs,
+        measured=lambda pair: pair.occupancies[0],
+        bound=lambda pair: pair.weight * pair.occupancies[1] + (1 - pair.weight) * pair.occupancies[2],
+    ),
+    Theorem(
+        key="stepmix.interpolation",
+        statement="In mixture episodes the interpolated lower bound equals gamma.",
+        source=_PAGE + ", choice of the weight",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=1e-10,
+        evidence=conservative.named_runs,
+        measured=lambda run: _mixed(run, "true_lower"),
+        bound=lambda run: run.threshold,
+    ),
+    Theorem(
+        key="stepmix.weight",
+        statement="The weight of the conservative neighbour lies in (0, 1]: |w - 1/2| <= 1/2 and w > 0.",
+        source=_PAGE + ", choice of the weight",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=conservative.named_runs,
+        measured=_weight_distance,
+        bound=lambda run: 0.5,
+    ),
+    Theorem(
+        key="stepmix.minimal-switch",
+        statement="The bolder neighbour of a mixture is not certified: L^(j-1) < gamma.",
+        source=_PAGE + ", choice of j",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=conservative.named_runs,
+        measured=lambda run: _mixed(run, "bold_lower"),
+        bound=lambda run: run.threshold,
+    ),
+    Theorem(
+        key="stepmix.width",
+        statement="Every non-optimistic episode has width D_k >= kappa = V^{pi^b} - gamma.",
+        source=_PAGE + ", part (b)",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=conservative.small_runs,
+        given=_good,
+        measured=lambda run: np.full(_cautious_width(run).shape, run.margin),
+        bound=_cautious_width,
+    ),
+    Theorem(
+        key="stepmix.certificate",
+        statement="V* - V^{pi_k} <= D_k + Delta_0 1{k not optimistic}.",
+        source=_PAGE + ", part (c)",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=conservative.small_runs,
+        given=_good,
+        measured=lambda run: run.loss,
+        bound=lambda run: run.certificate,
+    ),
+    Theorem(
+        key="stepmix.loss-cap",
+        statement="No episode loses more than Delta_0 + kappa.",
+        source=_PAGE + ", part (c)",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=conservative.small_runs,
+        given=_good,
+        measured=lambda run: run.loss,
+        bound=lambda run: run.improvement + run.margin,
+    ),
+    Theorem(
+        key="stepmix.caution-budget",
+        statement="kappa times the number N of non-optimistic episodes is at most the sum of their widths.",
+        source=_PAGE + ", part (d)",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=conservative.small_runs,
+        given=_good,
+        measured=lambda run: run.margin * run.trace.count(run.cautious),
+        bound=lambda run: float((run.width * run.trace.lengths)[run.cautious].sum()),
+    ),
+    Theorem(
+        key="stepmix.regret-certificate",
+        statement="Regret(K) <= sum_k (D_k + Delta_0 1{k not optimistic}), computable without V^{pi_k}.",
+        source=_PAGE + ", part (c) summed",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=certified_runs,
+        given=_good,
+        measured=lambda run: run.cumulative(run.loss, np.arange(1, run.trace.rounds + 1)),
+        bound=lambda run: run.cumulative(run.certificate, np.arange(1, run.trace.rounds + 1)),
+        trivial=lambda run: _worst_value(run) * np.arange(1, run.trace.rounds + 1),
+        series=_certificate_series,
+    ),
+    Theorem(
+        key="stepmix.baseline-first",
+        statement="Without data nothing is certified: the first episode plays the baseline.",
+        source=_PAGE + ", choice of j",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        assumptions=("gamma > 0",),
+        tolerance=0.0,
+        evidence=tight_baseline_runs,
+        measured=lambda run: run.column("kind")[0],
+        bound=lambda run: BASELINE,
+    ),
+    Theorem(
+        key="stepmix.baseline-until-certified",
+        statement="Nothing but the baseline is played before some member of the family is certified.",
+        source=_PAGE + ", choice of j",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=conservative.small_runs,
+        measured=lambda run: np.full((run.column("kind") != BASELINE).sum(), run.threshold),
+        bound=lambda run: run.column("best_lower")[run.column("kind") != BASELINE],
+    ),
+    Theorem(
+        key="stepmix.optimistic-certified",
+        statement="The optimistic policy is played alone only when its own lower bound reaches gamma.",
+        source=_PAGE + ", choice of j",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=conservative.small_runs,
+        measured=lambda run: np.full((~run.cautious).sum(), run.threshold),
+        bound=lambda run: run.column("optimistic_lower")[~run.cautious],
+    ),
+    Theorem(
+        key="stepmix.no-constraint",
+        statement="With gamma = 0, StepMix and EpsMix are the unconstrained learner, episode by episode.",
+        source=_PAGE,
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=unconstrained_pairs,
+        measured=lambda pair: pair[0].values,
+        bound=lambda pair: pair[1].values,
+    ),
+    Theorem(
+        key="stepmix.lazy-refresh",
+        statement="With g > 0 the bounds are refreshed at most SAH (1 + log K / log(1 + g)) times.",
+        source=_PAGE + ", lazy refresh",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=certified_runs,
+        measured=lambda run: len(run.trace.lengths),
+        bound=lambda run: (
+            run.problem.mdp.r.size * (1 + np.log(run.trace.rounds) / np.log1p(run.refresh_growth))
+        ),
+    ),
+    Theorem(
+        key="stepmix.kl-dual",
+        statement="The KL dual bounds the expectation of every distribution inside the ball.",
+        source=_PAGE + ", mode kl",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=concentration.balls,
+        tolerance=1e-12,
+        measured=lambda ball: np.concatenate([ball.inside, -ball.inside]),
+        bound=lambda ball: np.repeat([ball.bounds.upper, -ball.bounds.lower], len(ball.inside)),
+    ),
+    Theorem(
+        key="stepmix.kl-dual-attained",
+        statement="The KL dual equals the extreme expectation, found independently from the primal.",
+        source=_PAGE + ", mode kl",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        evidence=concentration.balls,
+        tolerance=1e-8,
+        measured=lambda ball: np.array(ball.bounds),
+        bound=lambda ball: np.array(ball.exact),
+    ),
+    Theorem(
+        key="stepmix.kl-threshold",
+        statement="P(exists n: n KL(phat_n || p) > x_n) <= delta for the Dirichlet(1/2)-mixture threshold.",
+        source=_PAGE + ", event of mode kl (Ville's inequality)",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        delta=concentration.CROSSING_DELTA,
+        evidence=concentration.streams,
+        measured=lambda stream: stream.excess,
+        bound=lambda stream: 0.0,
+        tolerance=0.0,
+    ),
+    Theorem(
+        key="stepmix.induction-upper",
+        statement="If each row's error is within its radius, U^(j) >= W^(j) for all j, h, s.",
+        source=_PAGE + ", induction over stages",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=concentration.inductions,
+        measured=lambda case: case.W,
+        bound=lambda case: case.U,
+    ),
+    Theorem(
+        key="stepmix.induction-lower",
+        statement="If each row's error is within its radius, L^(j) <= V^{pi_k,j} for all j, h, s.",
+        source=_PAGE + ", induction over stages",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=concentration.inductions,
+        measured=lambda case: case.L,
+        bound=lambda case: case.V,
+    ),
+    Theorem(
+        key="stepmix.offline-certificate",
+        statement="A baseline learned offline is worth at least its certificate, with probability 1 - delta.",
+        source=_PAGE + ", a learned baseline",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        assumptions=("fold methods: independent episodes of one behaviour policy",),
+        delta=0.05,
+        evidence=certificates,
+        measured=lambda case: case.certified,
+        bound=lambda case: case.value,
+    ),
+    Theorem(
+        key="stepmix.unconstrained-violates",
+        statement="Plain optimism does violate the episode-wise constraint on hazard (the test has power).",
+        source=_PAGE + ", why episode-wise",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=unconstrained_violations,
+        measured=lambda run: 1.0,
+        bound=lambda run: run.violated,
+    ),
+    Theorem(
+        key="stepmix.budget-violates",
+        statement="A learner that is safe on average does violate the episode-wise constraint on hazard.",
+        source=_PAGE + ", why episode-wise",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=budget_violations,
+        measured=lambda run: 1.0,
+        bound=lambda run: run.violated,
+    ),
+    Theorem(
+        key="stepmix.budget-cumulative",
+        statement="The cumulative margin of the budget learner never becomes negative.",
+        source=_PAGE + ", why episode-wise",
+        kind=Kind.INEQUALITY,
+        mark=Mark.RECALLED,
+        evidence=budget_violations,
+        measured=lambda run: -run.cumulative_margin,
+        bound=lambda run: 0.0,
+    ),
+    Theorem(
+        key="stepmix.coin-rate",
+        statement="On coin the number of non-optimistic episodes grows like 1 / kappa^2.",
+        source="Li et al. (2023), additive term of Theorem 1 (recalled); attained on coin: measured",
+        kind=Kind.RATE,
+        mark=Mark.RECALLED,
+        slopes=(1.8, 2.2),
+        evidence=conservative.coin_curves,
+    ),
+    Theorem(
+        key="stepmix.regret-rate",
+        statement="The regret at the worst gap of the family hard grows like sqrt(K).",
+        source="Li et al. (2023), leading term of Theorem 1 (recalled)",
+        kind=Kind.RATE,
+        mark=Mark.RECALLED,
+        slopes=(0.35, 0.65),
+        evidence=conservative.minimax_curves,
+    ),
+    Theorem(
+        key="stepmix.saturation",
+        statement="On a fixed instance regret and N stop growing once the optimistic policy is certified.",
+        source=_PAGE + ", part (d)",
+        kind=Kind.RATE,
+        mark=Mark.RECALLED,
+        slopes=(-0.1, 0.1),
+        evidence=saturation_curves,
+    ),
+)
+
+PAPER = Paper(
+    key="stepmix",
+    title="Near-optimal Conservative Exploration in Reinforcement Learning under Episode-wise Constraints",
+    authors="Donghao Li, Ruiquan Huang, Cong Shen, Jing Yang",
+    venue="ICML 2023, PMLR 202",
+    arxiv="2306.06265",
+    summary="Explore at the unconstrained rate while no episode's value falls below a threshold.",
+    learners=("stepmix", "epsmix"),
+    theorems=THEOREMS,
+)
