@@ -3,7 +3,7 @@
 Both plan anew after every episode, with stage-dependent kernels and rewards to be learnt, on one thread;
 the first episodes, which compile, are not counted. Ours also evaluates every episode's policy exactly.
 
-    python experiments/benchmarks/ucbvi.py
+    OMP_NUM_THREADS=1 python experiments/benchmarks/ucbvi.py
 
 rlberry-scool is not a dependency. To compare with it, install it beside theoryrl in an environment of
 its own: `pip install -e . rlberry-scool`. Without it only our rows are printed, and no file is written.
@@ -11,13 +11,9 @@ its own: `pip install -e . rlberry-scool`. Without it only our rows are printed,
 
 from __future__ import annotations
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[variable] = "1"
-
 import argparse
 import logging
+import os
 import platform
 import sys
 import time
@@ -28,11 +24,13 @@ from typing import Any
 
 import numpy as np
 
+import theoryrl
 from theoryrl.learners.baselines import UCBVI
 from theoryrl.models import EpisodicMDP, RewardNoise
 from theoryrl.protocol import EpisodicProblem, play
 
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks" / "ucbvi.md"
+PEER = "rlberry-scool"
 INSTALL = "rlberry-scool is not installed: pip install rlberry-scool (in an environment with theoryrl)"
 
 
@@ -74,10 +72,13 @@ def theirs(mdp: EpisodicMDP, episodes: int) -> Callable[[int], float]:
     return run
 
 
-def rates(run: Callable[[int], float], episodes: int, repetitions: int) -> np.ndarray:
-    """Return the episodes per second of each repetition, after one that is not counted."""
-    run(0)
-    return np.array([episodes / run(seed) for seed in range(1, repetitions + 1)])
+def rates(runs: dict[str, Callable[[int], float]], episodes: int, repetitions: int) -> dict[str, np.ndarray]:
+    """Return the episodes per second of each repetition, after one that is not counted.
+
+    The contestants take turns, so that another load on the machine slows all of them.
+    """
+    seconds = [[run(seed) for run in runs.values()] for seed in range(repetitions + 1)]
+    return dict(zip(runs, episodes / np.array(seconds[1:]).T, strict=True))
 
 
 def processor() -> str:
@@ -98,37 +99,34 @@ def installed(package: str) -> str:
         return f"{package} (not installed)"
 
 
-def table(measured: list[tuple[str, np.ndarray]], peer: np.ndarray | None) -> str:
+def table(measured: dict[str, np.ndarray]) -> str:
     """Return the rows as a markdown table."""
     lines = ["| | episodes/s, median | min | max | ratio of medians |", "|---|---:|---:|---:|---:|"]
-    for name, rate in measured:
+    peer = measured.get(PEER)
+    for name, rate in measured.items():
         ratio = "" if peer is None else f"{np.median(rate) / np.median(peer):,.0f}"
-        middle, low, high = (f"{x:,.0f}" if x > 1000 else f"{x:.1f}" for x in _summary(rate))
+        middle, low, high = (f"{x:,.0f}" for x in (np.median(rate), rate.min(), rate.max()))
         lines.append(f"| {name} | {middle} | {low} | {high} | {ratio} |")
     return "\n".join(lines)
-
-
-def _summary(rate: np.ndarray) -> tuple[float, float, float]:
-    return float(np.median(rate)), float(rate.min()), float(rate.max())
 
 
 def report(arguments: Any, rows: str) -> str:
     """Return the page of the documentation."""
     S, A, H = arguments.states, arguments.actions, arguments.horizon
-    packages = ", ".join(installed(p) for p in ("theoryrl", "rlberry-scool", "rlberry", "numba", "numpy"))
+    packages = ", ".join(installed(name) for name in ("rlberry-scool", "rlberry", "numba", "numpy"))
     return f"""# UCBVI: speed
 
 Whole runs on one random MDP with S = {S}, A = {A}, H = {H}: stage-dependent estimates, unknown rewards, a new
 plan after every episode, one thread. {arguments.episodes:,} episodes per run, {arguments.repetitions}
 repetitions after one that is not counted (it compiles). Ours includes the exact evaluation of every episode's
 policy; rlberry-scool's does not evaluate. The bonuses differ in form (rlberry-scool has one of its own), and
-ours are scaled by 1/1000 so that the policies change as often as a learner's do; the work per episode does
-not depend on that scale.
+ours are scaled by 1/1000, without which so few episodes would not change the policy at all.
 
 {rows}
 
-Made by `python experiments/benchmarks/ucbvi.py --episodes {arguments.episodes} \
---repetitions {arguments.repetitions}` with Python {platform.python_version()}, {packages},
+Made by `OMP_NUM_THREADS=1 python experiments/benchmarks/ucbvi.py --episodes {arguments.episodes} \
+--repetitions {arguments.repetitions}` with Python {platform.python_version()},
+theoryrl {theoryrl.__version__}, {packages},
 on {os.cpu_count()} cores of {processor()}.
 """
 
@@ -144,18 +142,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the MDP")
     arguments = parser.parse_args()
     mdp = model(arguments.states, arguments.actions, arguments.horizon, arguments.seed)
-    size = (arguments.episodes, arguments.repetitions)
-    measured = [(f"theoryrl, {bonus}", rates(ours(mdp, size[0], bonus), *size)) for bonus in UCBVI.BONUSES]
+    runs = {f"theoryrl, {bonus}": ours(mdp, arguments.episodes, bonus) for bonus in UCBVI.BONUSES}
     try:
-        peer = rates(theirs(mdp, size[0]), *size)
+        runs[PEER] = theirs(mdp, arguments.episodes)
     except ImportError:
-        print(table(measured, None))
         print(INSTALL, file=sys.stderr)
-        return
-    rows = table([*measured, ("rlberry-scool", peer)], peer)
+    measured = rates(runs, arguments.episodes, arguments.repetitions)
+    rows = table(measured)
     print(rows)
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(report(arguments, rows))
+    if PEER in measured:
+        REPORT.parent.mkdir(parents=True, exist_ok=True)
+        REPORT.write_text(report(arguments, rows))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ ROW_SUM_TOLERANCE = 1e-10
 """How far the sum of a probability vector may be from one (rounding of a few hundred additions)."""
 
 
-def real_array(name: str, value: Any, shape: Sequence[int | str]) -> np.ndarray:
+def real_array(name: str, value: Any, shape: Sequence[int | str], allow_empty: bool = False) -> np.ndarray:
     """Return `value` as a new read-only C-contiguous float64 array of finite numbers.
 
     Parameters
@@ -26,12 +26,14 @@ def real_array(name: str, value: Any, shape: Sequence[int | str]) -> np.ndarray:
         Anything NumPy turns into a real array.
     shape
         One entry per axis: a size that must match, or a letter. Axes with the same letter must have
-        the same size; every axis must have at least one entry.
+        the same size.
+    allow_empty
+        Whether an axis may be without entries.
     """
     array = _as_array(name, value)
     if array.dtype.kind not in "fiu" or not np.can_cast(array.dtype, np.float64):
         raise ValueError(f"{name} must hold real numbers that fit into float64; got dtype {array.dtype}")
-    _check_shape(name, array.shape, shape)
+    _check_shape(name, array.shape, shape, allow_empty)
     _check_memory(name, array.shape)
     frozen = np.array(array, dtype=np.float64, order="C")
     finite = np.isfinite(frozen)
@@ -42,12 +44,14 @@ def real_array(name: str, value: Any, shape: Sequence[int | str]) -> np.ndarray:
     return frozen
 
 
-def index_array(name: str, value: Any, shape: Sequence[int | str], bound: int) -> np.ndarray:
+def index_array(
+    name: str, value: Any, shape: Sequence[int | str], bound: int, allow_empty: bool = False
+) -> np.ndarray:
     """Return `value` as a new read-only int64 array of indices in [0, bound)."""
     array = _as_array(name, value)
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} must hold integers; got dtype {array.dtype}")
-    _check_shape(name, array.shape, shape, allow_empty=True)
+    _check_shape(name, array.shape, shape, allow_empty)
     _check_memory(name, array.shape)
     wrong = (array < 0) | (array >= bound)
     if wrong.any():
@@ -73,7 +77,7 @@ def check_distribution(name: str, array: np.ndarray) -> None:
         index = first_index(negative)
         raise ValueError(f"{at(name, index)} must be a probability; got {float(array[index])!r}")
     total = array.sum(axis=-1)
-    wrong = np.abs(total - 1) > ROW_SUM_TOLERANCE
+    wrong = np.asarray(np.abs(total - 1) > ROW_SUM_TOLERANCE)
     if wrong.any():
         index = first_index(wrong)
         row = at(name, (*index, ":")) if index else name

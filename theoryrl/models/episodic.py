@@ -19,6 +19,7 @@ from theoryrl.models._validation import (
     check_count,
     check_distribution,
     check_interval,
+    check_memory,
     check_real,
     check_type,
     real_array,
@@ -98,7 +99,7 @@ class EpisodicMDP(Frozen):
             object.__setattr__(self, name, value)
 
     def _checked_range(self) -> tuple[float, float]:
-        if not isinstance(self.reward_range, tuple | list) or len(self.reward_range) != 2:
+        if np.shape(self.reward_range) != (2,):
             raise ValueError(f"reward_range must be a pair (low, high); got {self.reward_range!r}")
         low = check_real("reward_range[0]", self.reward_range[0])
         high = check_real("reward_range[1]", self.reward_range[1])
@@ -112,6 +113,7 @@ class EpisodicMDP(Frozen):
         check_count("horizon", horizon)
         kernel = real_array("P", P, ("S", "A", "S"))
         rewards = real_array("r", r, kernel.shape[:2])
+        check_memory("P", horizon, *kernel.shape)
         return cls(
             np.broadcast_to(kernel, (horizon, *kernel.shape)),
             np.broadcast_to(rewards, (horizon, *rewards.shape)),

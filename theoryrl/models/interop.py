@@ -212,10 +212,7 @@ def _read_table(env: Any) -> tuple[list[Outcome], int, int]:
     if getattr(model, "fickle_passenger", False):
         raise ValueError("env has a fickle passenger, who changes destination outside env.P")
     S, A = len(table), len(_at(table, 0, "env.P[0]"))
-    outcomes = list(_walk(table, S, A))
-    for outcome in outcomes:
-        _check_outcome(outcome, S)
-    return outcomes, S, A
+    return list(_walk(table, S, A)), S, A
 
 
 def _walk(table: Mapping[int, Any], S: int, A: int) -> Iterator[Outcome]:
@@ -225,12 +222,22 @@ def _walk(table: Mapping[int, Any], S: int, A: int) -> Iterator[Outcome]:
             raise ValueError(f"env.P[{s}] has {len(actions)} actions; env.P[0] has {A}")
         for a in range(A):
             for entry in _at(actions, a, f"env.P[{s}][{a}]"):
-                if len(entry) != 4:
-                    raise ValueError(
-                        f"env.P[{s}][{a}] must list (probability, next state, reward, terminated); "
-                        f"got {entry!r}"
-                    )
-                yield Outcome(s, a, *entry)
+                yield _outcome(s, a, entry, S)
+
+
+def _outcome(s: int, a: int, entry: Any, S: int) -> Outcome:
+    place = f"env.P[{s}][{a}]"
+    if len(entry) != 4:
+        raise ValueError(f"{place} must list (probability, next state, reward, terminated); got {entry!r}")
+    probability, next_state, reward, terminated = entry
+    return Outcome(
+        state=s,
+        action=a,
+        probability=check_real(f"probability in {place}", probability, low=0.0, high=1.0),
+        next_state=check_count(f"next state in {place}", next_state, low=0, high=S - 1),
+        reward=check_real(f"reward in {place}", reward),
+        terminated=bool(terminated),
+    )
 
 
 def _at(table: Any, key: int, name: str) -> Any:
@@ -238,13 +245,6 @@ def _at(table: Any, key: int, name: str) -> Any:
         return table[key]
     except (KeyError, IndexError):
         raise ValueError(f"{name} is missing: states and actions are numbered from 0 without gaps") from None
-
-
-def _check_outcome(outcome: Outcome, S: int) -> None:
-    place = f"env.P[{outcome.state}][{outcome.action}]"
-    check_count(f"next state in {place}", outcome.next_state, low=0, high=S - 1)
-    check_real(f"probability in {place}", outcome.probability, low=0.0, high=1.0)
-    check_real(f"reward in {place}", outcome.reward)
 
 
 def _initial_distribution(env: Any, rho: Any, S: int) -> Float[np.ndarray, " S"]:

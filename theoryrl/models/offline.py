@@ -48,15 +48,13 @@ class OfflineDataset(Frozen):
         S = check_count("n_states", self.n_states)
         A = check_count("n_actions", self.n_actions)
         check_type("independent", self.independent, bool, np.bool_)
-        actions = index_array("actions", self.actions, ("N", "H"), A)
+        actions = index_array("actions", self.actions, ("N", "H"), A, allow_empty=True)
         if actions.shape[1] == 0:
             raise ValueError("actions must have at least one stage; got shape " + str(actions.shape))
-        states = index_array("states", self.states, (actions.shape[0], actions.shape[1] + 1), S)
-        rewards = (
-            real_array("rewards", self.rewards, actions.shape)
-            if len(actions)
-            else np.zeros(actions.shape, dtype=np.float64)
+        states = index_array(
+            "states", self.states, (actions.shape[0], actions.shape[1] + 1), S, allow_empty=True
         )
+        rewards = real_array("rewards", self.rewards, actions.shape, allow_empty=True)
         for name, value in (("states", states), ("actions", actions), ("rewards", rewards)):
             object.__setattr__(self, name, value)
 

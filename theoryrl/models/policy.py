@@ -14,6 +14,7 @@ from theoryrl.models._frozen import Frozen
 from theoryrl.models._validation import (
     check_count,
     check_distribution,
+    check_memory,
     check_type,
     count_axes,
     index_array,
@@ -51,6 +52,7 @@ class Policy(Frozen):
     def uniform(cls, n_states: int, n_actions: int) -> Policy:
         """Return the stationary policy that draws every action with the same probability."""
         shape = check_count("n_states", n_states), check_count("n_actions", n_actions)
+        check_memory("probabilities", *shape)
         return cls(np.broadcast_to(1 / n_actions, shape))
 
     @property

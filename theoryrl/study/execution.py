@@ -6,7 +6,6 @@ one on another machine included. The result comes back by value; only the study'
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import pickle
@@ -18,8 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
-
-import numpy as np
 
 from theoryrl.protocol import Run
 from theoryrl.study.store import Result
@@ -54,29 +51,13 @@ def pack(problem: Any, learner: Any, audit: Any) -> bytes:
     TypeError
         If one of them cannot be pickled.
     """
-    buffer = io.BytesIO()
     try:
-        _Pickler(buffer, protocol=5).dump((problem, learner, audit))
+        return pickle.dumps((problem, learner, audit), protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(
             f"{learner!r} on {getattr(problem, 'key', problem)!r} cannot be sent to another process "
             f"({error}); define what it uses at the top of a module, or run with workers=1"
         ) from error
-    return buffer.getvalue()
-
-
-class _Pickler(pickle.Pickler):
-    """Keeps read-only arrays read-only: compiled kernels are specialised on that."""
-
-    def reducer_override(self, value: Any) -> Any:
-        if type(value) is np.ndarray and not value.flags.writeable:
-            return _read_only, (value.copy(),)
-        return NotImplemented
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array
 
 
 @contextmanager

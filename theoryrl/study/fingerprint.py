@@ -36,7 +36,9 @@ def _tokens(value: Any, parents: tuple[int, ...]) -> Any:
     if id(value) in parents:
         raise TypeError(f"an object of type {type(value).__name__} contains itself")
     inside = (*parents, id(value))
-    if value is None or (isinstance(value, bool | int | float | complex | str | bytes) and not _is_enum(value)):
+    if value is None or (
+        isinstance(value, bool | int | float | complex | str | bytes) and not _is_enum(value)
+    ):
         yield f"{type(value).__name__}:{value!r}".encode()
     elif isinstance(value, np.generic):
         yield f"{value.dtype.str}:{value!r}".encode()

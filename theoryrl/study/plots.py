@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -36,6 +37,9 @@ VERDICT_STYLE = {
     Verdict.VIOLATED: ("#D55E00", "X"),
     Verdict.INCONCLUSIVE: ("#E69F00", "D"),
 }
+PANELS = 3
+"""Panels per row below the chart of a verification."""
+
 SMALLEST_TIGHTNESS = 1e-4
 """Ratios below it are drawn at the left edge of the chart, with their number beside."""
 
@@ -117,15 +121,19 @@ def plot_verification(reports: Sequence[Report]) -> Figure:
     from matplotlib.figure import Figure
 
     series = [report for report in reports if report.series is not None]
-    columns = min(3, max(1, len(series)))
-    rows = math.ceil(len(series) / columns)
-    heights = [0.9 + 0.27 * len(reports), *[3.2] * rows]
-    figure = Figure(figsize=(11, sum(heights) + 0.4), layout="constrained", dpi=120)
-    layout = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
-    _draw_tightness(figure.add_subplot(layout[0, :]), reports)
-    for index, report in enumerate(series):
-        ax = figure.add_subplot(layout[1 + index // columns, index % columns])
-        _draw_series(ax, report)
+    heights = [0.9 + 0.27 * len(reports), 3.2 * math.ceil(len(series) / PANELS)]
+    figure = Figure(figsize=(11, sum(heights) + 0.3), layout="constrained", dpi=120)
+    if not series:
+        _draw_tightness(figure.subplots(), reports)
+        return figure
+    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    _draw_tightness(above.subplots(), reports)
+    panels = below.subplots(math.ceil(len(series) / PANELS), PANELS, squeeze=False).flat
+    for ax, report in zip_longest(panels, series):
+        if report is None:
+            ax.set_visible(False)
+        else:
+            _draw_series(ax, report)
     return figure
 
 
@@ -207,14 +215,22 @@ def _draw_tightness(ax: Axes, reports: Sequence[Report]) -> None:
         face = "white" if report.vacuous else colour
         ax.plot(x, row, marker=marker, color=colour, markerfacecolor=face, markersize=7, clip_on=False)
         ax.annotate(
-            f"{ratio:.2g}", (x, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small"
+            f"{ratio:.2g}",
+            (x, row),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )
-    ax.axvline(1.0, color=GREY, linestyle=":", linewidth=1)
+    ax.axvline(1.0, color=GREY, linestyle=":", linewidth=1, zorder=0)
     ax.set(xscale="log", xlim=(SMALLEST_TIGHTNESS, 20), ylim=(0.3, len(reports) + 0.7))
     ax.set_yticks(list(rows), [report.theorem.key for report in reports], fontsize="small")
     ax.set_xlabel("tightness: measured / bound (1: as large as the theorem allows)")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(handles=_verdict_legend(reports), loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
+    ax.legend(
+        handles=_verdict_legend(reports), loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False
+    )
 
 
 def _verdict_legend(reports: Sequence[Report]) -> list[Any]:
@@ -249,12 +265,36 @@ def _draw_series(ax: Axes, report: Report) -> None:
     if series.slope is not None:
         _draw_fit(ax, series)
     if series.log:
-        ax.set(xscale="log", yscale="log")
+        _set_log_scale(ax, "x", series.x)
+        sides = [series.measured] if series.bound is None else [series.measured, series.bound]
+        _set_log_scale(ax, "y", np.concatenate(sides))
     ax.set_title(_wrapped(report.theorem.key, 34), fontsize="medium")
     ax.set_xlabel(_wrapped(series.x_label, 44))
     ax.set_ylabel(_wrapped(series.y_label, 34))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(fontsize="small", frameon=False)
+
+
+def _set_log_scale(ax: Axes, axis: Literal["x", "y"], numbers: np.ndarray) -> None:
+    """Make an axis logarithmic, over at least a decade, with few and plain labels."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    positive = numbers[np.isfinite(numbers) & (numbers > 0)]
+    if not positive.size:
+        return
+    low, high = math.log10(positive.min()), math.log10(positive.max())
+    span = max(1.0, 1.1 * (high - low))
+    ax.set(**{f"{axis}scale": "log"})
+    ax.set(**{f"{axis}lim": [10 ** ((low + high + sign * span) / 2) for sign in (-1, 1)]})
+    if span < 2.5:
+        scale = ax.xaxis if axis == "x" else ax.yaxis
+        scale.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if span < 1.4 else (1.0, 3.0)))
+        scale.set_major_formatter(FuncFormatter(_plain_number))
+        scale.set_minor_formatter(NullFormatter())
+
+
+def _plain_number(number: float, position: int | None = None) -> str:
+    return f"{number:g}" if number < 10_000 else f"{number / 1000:g}k"
 
 
 def _draw_fit(ax: Axes, series: Series) -> None:
