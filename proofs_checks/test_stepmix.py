@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from theoryrl.instances import coupon, fork, hazard, random_conservative
 from theoryrl.learners import BPIUCBVI, EpsMix, StepMix, _family, confidence, learn_baseline
-from theoryrl.learners.offline_baseline import METHODS, LearnedBaseline, pessimistic_values
+from theoryrl.learners._kernels import pessimistic_values
+from theoryrl.learners.offline_baseline import METHODS, LearnedBaseline
 from theoryrl.learners.stepmix import BASELINE, MIXTURE, OPTIMISTIC, Choice, choose, step_mixture
 from theoryrl.models import ConservativeMDP, DeterministicPolicy, MixturePolicy, OfflineDataset, Policy
 from theoryrl.protocol import EpisodicProblem, play
@@ -224,7 +225,7 @@ DECISION_MUTANTS = [
     ("stepmix.width", StuckInBaseline, HAZARD),
     ("stepmix.certificate", NotGreedy, HAZARD),
     ("stepmix.loss-cap", OptimisticTooEarly, HAZARD),
-    ("stepmix.caution-budget", StuckInBaseline, HAZARD),
+    ("stepmix.caution-budget", StuckInBaseline, {**HAZARD, "rounds": 20_000}),
     ("stepmix.interpolation", SwappedWeight, HAZARD),
     ("stepmix.interpolation", SwappedCoin, FORK),
     ("stepmix.interpolation", WrongDenominator, HAZARD),
@@ -242,7 +243,7 @@ DECISION_MUTANTS = [
     ("key", "mutant", "where"), DECISION_MUTANTS, ids=[f"{k}-{m.__name__}" for k, m, _ in DECISION_MUTANTS]
 )
 def test_decision_mutant_is_caught(key: str, mutant: Any, where: dict[str, Any]) -> None:
-    report = check(THEOREMS[key], _runs(mutant, where["model"]))
+    report = check(THEOREMS[key], _runs(mutant, **where))
     assert report.instances > 0, "the mutant's bounds must stay true, or the check says nothing"
     assert report.verdict is Verdict.VIOLATED
 
@@ -284,9 +285,7 @@ def test_mixing_two_stages_breaks_linearity() -> None:
         mixed = Policy(0.5 * model.baseline.stages(H) + 0.5 * other.probabilities)
         values = tuple(policy_value(model.mdp, p) for p in (mixed, model.baseline, other))
         occupancies = tuple(occupancy_measure(model.mdp, p) for p in (mixed, model.baseline, other))
-        pairs.append(
-            type("Pair", (), dict(values=values, occupancies=occupancies, weight=0.5, instance=str(index)))
-        )
+        pairs.append(NestedPair(str(index), values, occupancies, 0.5))
     for key in ("stepmix.linearity-value", "stepmix.linearity-occupancy"):
         assert check(THEOREMS[key], pairs).verdict is Verdict.VIOLATED
 
@@ -453,7 +452,7 @@ class Reference:
     def __call__(
         self, n_next: np.ndarray, r: np.ndarray, pi_b: np.ndarray, ell: np.ndarray, beta: np.ndarray
     ) -> Any:
-        H, S, A = r.shape
+        H, S, _ = r.shape
         n = n_next.sum(axis=3)
         phat = n_next / np.maximum(n, 1)[..., None]
         U = np.zeros((H + 1, H + 1, S))
@@ -501,7 +500,7 @@ def _tight_cases(reference: Reference, cases: int) -> Iterator[concentration.Ind
         mdp = model.mdp
         H, S, A = mdp.r.shape
         pi_b = model.baseline.stages(H)
-        n_next = rng.multinomial(rng.integers(0, int(rng.choice([4, 30, 1000])), size=(H, S, A)), mdp.P)
+        n_next = rng.multinomial(rng.integers(0, 30, size=(H, S, A)), mdp.P)
         W = conservative.comparator_values(mdp, pi_b, "baseline-first")
         ell, beta = concentration.smallest_radii("bernstein", n_next, mdp.P, W)
         U, L, greedy = reference(n_next, mdp.r, pi_b, ell, beta)
@@ -528,7 +527,6 @@ def test_family_pass_equals_a_plain_numpy_version() -> None:
 
 
 BOUND_MUTANTS = {
-    "no H/2 term": (Reference(half=0.0), "stepmix.induction-upper"),
     "no transport term": (Reference(transport=0.0), "stepmix.induction-lower"),
     "rule of the baseline used for all members": (Reference(fixed_rule=True), "stepmix.induction-lower"),
     "lower bound from max over actions": (Reference(greedy_lower=False), "stepmix.induction-lower"),
@@ -539,6 +537,28 @@ BOUND_MUTANTS = {
 def test_induction_catches_a_missing_term(name: str) -> None:
     reference, key = BOUND_MUTANTS[name]
     assert check(THEOREMS[key], _tight_cases(reference, 1500)).verdict is Verdict.VIOLATED
+
+
+def _mutated_rows(reference: Reference) -> Iterator[concentration.Row]:
+    for row in concentration.rows(Scope()):
+        H, h, n, p, ell, beta, U, L = row.arguments
+        up, low = reference._actions(h, H, (np.array(n), 0.0, p, ell, beta), U, L, False)
+        yield replace(row, upper=float(up), lower=float(low))
+
+
+ROW_MUTANTS = {
+    "no H/2 term, upper": (Reference(half=0.0), "stepmix.row-upper"),
+    "no H/2 term, lower": (Reference(half=0.0), "stepmix.row-lower"),
+    "no transport term": (Reference(transport=0.0), "stepmix.row-lower"),
+    "rule of the baseline used for all members": (Reference(fixed_rule=True), "stepmix.row-lower"),
+}
+
+
+@pytest.mark.parametrize("name", ROW_MUTANTS)
+def test_single_row_catches_a_missing_term(name: str) -> None:
+    reference, key = ROW_MUTANTS[name]
+    assert check(THEOREMS[key], _mutated_rows(Reference())).verdict is Verdict.HOLDS
+    assert check(THEOREMS[key], _mutated_rows(reference)).verdict is Verdict.VIOLATED
 
 
 def test_running_maximum_of_changing_policies_is_caught() -> None:

@@ -2,19 +2,17 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 
-F = TypeVar("F", bound=Callable[..., Any])
 
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile `function` with Numba: typed by its arguments, cached on disk.
 
-def kernel(function: F) -> F:
-    """Compile `function` with Numba: typed, cached on disk, without fast-math.
-
-    Reassociation of sums is allowed (it vectorises dot products and treats infinities and NaN as
-    usual); every other fast-math assumption stays off. Run-time shape checkers that wrapped the
-    function before are peeled off, because Numba compiles plain functions only.
+    Reassociation and contraction of sums are allowed (they vectorise dot products, and treat
+    infinities and NaN as usual); every other fast-math assumption stays off. Run-time shape checkers
+    that wrapped the function before are peeled off, because Numba compiles plain functions only.
     """
-    compiled = numba.njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-    return cast(F, compiled(inspect.unwrap(function)))
+    compile_function = numba.njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+    return compile_function(inspect.unwrap(function))

@@ -127,7 +127,7 @@ def test_the_reward_range_is_that_of_the_data_unless_it_is_given():
     assert from_gymnasium(cliff, 1).reward_range == (-100.0, 0.0)
     assert from_gymnasium(taxi, 1).reward_range == (-10.0, 20.0)
     assert from_gymnasium(taxi, 1, reward_range=(-20, 20)).reward_range == (-20.0, 20.0)
-    with pytest.raises(ValueError, match=r"^r\[0, 0, 0\] must be in \[0, 1\]; got -1.0"):
+    with pytest.raises(ValueError, match=r"^r\[0, 1, 0\] must be in \[0, 1\]; got -1.0"):
         from_gymnasium(taxi, 1, reward_range=(0.0, 1.0))
 
 

@@ -5,14 +5,52 @@ from __future__ import annotations
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.learners.baselines.bpi_ucbvi import BPIUCBVI
-from theoryrl.learners.baselines.budget import Budget
+from theoryrl.learners.baselines import (
+    BPIUCBVI,
+    DOPE,
+    PSRL,
+    UCBVI,
+    AlwaysBaseline,
+    Budget,
+    FixedMixture,
+    OptCMDP,
+    OptPessLP,
+    OracleMixture,
+)
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.stepmix import EpsMix, StepMix
 
-LEARNERS: Registry[type[Any]] = Registry(
-    "learner",
-    [(learner.key, learner) for learner in (StepMix, EpsMix, BPIUCBVI, Budget)],
+_ALL: tuple[type[Any], ...] = (
+    StepMix,
+    EpsMix,
+    UCBVI,
+    BPIUCBVI,
+    PSRL,
+    AlwaysBaseline,
+    FixedMixture,
+    OracleMixture,
+    Budget,
+    OptCMDP,
+    OptPessLP,
+    DOPE,
 )
 
-__all__ = ["BPIUCBVI", "LEARNERS", "Budget", "EpsMix", "LearnedBaseline", "StepMix", "learn_baseline"]
+LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
+
+__all__ = [
+    "BPIUCBVI",
+    "DOPE",
+    "LEARNERS",
+    "PSRL",
+    "UCBVI",
+    "AlwaysBaseline",
+    "Budget",
+    "EpsMix",
+    "FixedMixture",
+    "LearnedBaseline",
+    "OptCMDP",
+    "OptPessLP",
+    "OracleMixture",
+    "StepMix",
+    "learn_baseline",
+]

@@ -23,12 +23,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from theoryrl._numba import kernel
-from theoryrl.learners.confidence import kl_mixture_threshold
+from theoryrl.learners._kernels import pessimistic_values
 from theoryrl.models import DeterministicPolicy, OfflineDataset
 from theoryrl.models._validation import check_choice, check_fraction, check_interval, real_array
 from theoryrl.protocol import EpisodicSpec
-from theoryrl.solvers.kl_ball import least_expectation
 
 METHODS = ("kl", "fold-hoeffding", "fold-bernstein", "vi-lcb")
 VI_LCB_CONSTANT = 16.0
@@ -55,58 +53,6 @@ class LearnedBaseline:
     certificate: float
     lower: Float[np.ndarray, "H S"]
     method: str
-
-
-@kernel
-def _pessimistic_row(method, n, counts, p, V, B, log_term, scratch):
-    """Return a lower bound on the expectation of V over the true row (method 0 to 3)."""
-    S = p.shape[0]
-    mean = 0.0
-    for t in range(S):
-        mean += p[t] * V[t]
-    if method == 0:
-        lowest = V.min()
-        for t in range(S):
-            scratch[t] = V[t] - lowest
-        threshold = kl_mixture_threshold(counts, float(S), log_term)
-        return lowest + least_expectation(p, scratch, threshold / n)
-    if method == 1:
-        return mean - B * math.sqrt(log_term / (2.0 * n))
-    variance = 0.0
-    for t in range(S):
-        variance += p[t] * (V[t] - mean) * (V[t] - mean)
-    if method == 2:
-        return (
-            mean - math.sqrt(2.0 * variance * log_term / (n - 1.0)) - 7.0 * B * log_term / (3.0 * (n - 1.0))
-        )
-    bonus = math.sqrt(log_term * variance / n) + log_term * (B + 1.0) / n
-    return mean - min(bonus, B + 1.0)
-
-
-@kernel
-def pessimistic_values(method, log_term, n_next, r, V, actions):
-    """Backward pass: V[h, s] = max_a max(0, r + lower row bound); fills V[H+1, S] and actions[H, S]."""
-    H, S, A, _ = n_next.shape
-    p, scratch = np.empty(S), np.empty(S)
-    for h in range(H - 1, -1, -1):
-        for s in range(S):
-            best, arg = -1.0, 0
-            for a in range(A):
-                n = n_next[h, s, a].sum()
-                value = 0.0
-                if n > 0 and h == H - 1:
-                    value = r[h, s, a]
-                elif n > 0 and not (method == 2 and n < 2):
-                    for t in range(S):
-                        p[t] = n_next[h, s, a, t] / n
-                    low = _pessimistic_row(
-                        method, n, n_next[h, s, a], p, V[h + 1], H - 1.0 - h, log_term, scratch
-                    )
-                    value = max(0.0, r[h, s, a] + low)
-                if value > best:
-                    best, arg = value, a
-            V[h, s] = best
-            actions[h, s] = arg
 
 
 def learn_baseline(

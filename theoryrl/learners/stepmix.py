@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from theoryrl._numba import kernel
+from theoryrl.learners._counts import require_baseline, require_threshold, require_unit_rewards, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline, warm_start_counts
 from theoryrl.models import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
@@ -106,19 +106,6 @@ def choose(
         return max(candidates, key=lambda choice: choice.upper)
     last = len(lower) - 1
     return Choice(BASELINE, last, last, 1.0, float(lower[last]), float(upper[last]))
-
-
-@kernel
-def remaining_visits(n, growth):
-    """Return how many more visits each pair may get before its count has grown by the factor."""
-    left = np.empty(n.shape, dtype=np.int64)
-    H, S, A = n.shape
-    for h in range(H):
-        for s in range(S):
-            for a in range(A):
-                target = np.ceil((1.0 + growth) * n[h, s, a] - 1e-9)
-                left[h, s, a] = max(1, int(target) - n[h, s, a])
-    return left
 
 
 @dataclass
@@ -247,10 +234,10 @@ class ConservativeLearner:
             If the spec lacks what the learner needs (a threshold, a baseline or data, unit rewards),
             or the learned baseline's certificate does not reach the threshold.
         """
-        check_unit_rewards(spec)
+        require_known_or_noiseless(spec)
         threshold = self._threshold(spec)
         learned = self._learned(spec, threshold)
-        baseline = self._baseline(spec) if learned is None else learned.policy
+        baseline = require_baseline(spec, type(self).__name__) if learned is None else learned.policy
         H, S, A = spec.shape
         known = spec.rewards is not None
         counts = warm_start_counts(spec) if self.warm_start else None
@@ -274,8 +261,8 @@ class ConservativeLearner:
         threshold = self._current_threshold(state, float(upper[-1]))
         choice = self.select(upper, lower, threshold)
         state.choice = choice
-        visits = remaining_visits(family.n, self.refresh_growth) if self.refresh_growth > 0 else None
-        return EpisodicDecision(self.realise(state, choice), visits, _diagnostics(choice, threshold))
+        budget = visit_budget(family.n, self.refresh_growth)
+        return EpisodicDecision(self.realise(state, choice), budget, _diagnostics(choice, threshold))
 
     def update(
         self,
@@ -300,27 +287,17 @@ class ConservativeLearner:
         raise NotImplementedError
 
     def _threshold(self, spec: EpisodicSpec) -> float | None:
-        if self.relative_loss is not None:
-            if self.baseline_value_bound is None:
-                return None
-            return (1 - self.relative_loss) * self.baseline_value_bound
-        if spec.threshold is None:
-            raise ValueError("spec.threshold is missing: give the problem a threshold, or set relative_loss")
-        check_real("spec.threshold", spec.threshold)
-        if not 0 <= spec.threshold < spec.horizon:
-            raise ValueError(f"spec.threshold must be in [0, {spec.horizon}); got {spec.threshold!r}")
-        return spec.threshold
+        if self.relative_loss is None:
+            return require_threshold(spec, type(self).__name__)
+        if self.baseline_value_bound is None:
+            return None
+        return (1 - self.relative_loss) * self.baseline_value_bound
 
     def _current_threshold(self, state: ConservativeState, baseline_upper: float) -> float:
         if state.threshold is not None:
             return state.threshold
         assert self.relative_loss is not None
         return (1 - self.relative_loss) * baseline_upper
-
-    def _baseline(self, spec: EpisodicSpec) -> MarkovPolicy:
-        if spec.baseline is None:
-            raise ValueError("spec.baseline is missing: give the problem a baseline, or set offline")
-        return spec.baseline
 
     def _learned(self, spec: EpisodicSpec, threshold: float | None) -> LearnedBaseline | None:
         if self.offline is None:
@@ -447,11 +424,9 @@ def record(family: FamilyState, observation: Trajectories, rewards_known: bool) 
         family.r[stage, states[:, :-1], actions] = rewards
 
 
-def check_unit_rewards(spec: EpisodicSpec) -> None:
+def require_known_or_noiseless(spec: EpisodicSpec) -> None:
     """Raise unless expected rewards are in [0, 1], and known or observed without noise."""
-    low, high = spec.reward_range
-    if low < 0 or high > 1:
-        raise ValueError(f"spec.reward_range must be within [0, 1]; got {spec.reward_range}")
+    require_unit_rewards(spec)
     if spec.rewards is None and spec.noisy_rewards:
         raise ValueError("spec.rewards is missing: unknown rewards must be free of noise")
 

@@ -233,7 +233,7 @@ def _outcome(s: int, a: int, entry: Any, S: int) -> Outcome:
     return Outcome(
         state=s,
         action=a,
-        probability=check_real(f"probability in {place}", probability, low=0.0, high=1.0),
+        probability=check_real(f"probability in {place}", probability, low=0.0),
         next_state=check_count(f"next state in {place}", next_state, low=0, high=S - 1),
         reward=check_real(f"reward in {place}", reward),
         terminated=bool(terminated),

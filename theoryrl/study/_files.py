@@ -30,7 +30,8 @@ def seal(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     text = json.dumps(header, sort_keys=True).encode()
     assert all(array.dtype != object for array in arrays.values()), "objects would be pickled"
-    np.savez(buffer, **{HEADER: np.frombuffer(text, dtype=np.uint8), **arrays})
+    entries: dict[str, Any] = {HEADER: np.frombuffer(text, dtype=np.uint8), **arrays}
+    np.savez(buffer, **entries)
     # The archive ends with the length of its comment (two bytes) and the comment.
     body = buffer.getvalue()[:-2] + SEAL.to_bytes(2, "little")
     return body + sha256(body).hexdigest().encode()

@@ -108,7 +108,7 @@ class Study:
         """Every run of the grid."""
         specification = self.specification
         grid = product(self.learners, self.problems, self.seeds)
-        return tuple(Cell.of(*coordinates, specification) for coordinates in grid)
+        return tuple(Cell.of(learner, instance, seed, specification) for learner, instance, seed in grid)
 
     def run(
         self,
@@ -215,13 +215,12 @@ class Study:
                     failures.append((cell, error))
             for future in as_completed(list(futures)):
                 cell = futures.pop(future)
-                error = future.exception()
-                if error is None:
-                    shelf.write(cell, future.result())
-                elif isinstance(error, Exception):
+                try:
+                    result = future.result()
+                except Exception as error:
                     failures.append((cell, error))
                 else:
-                    raise error
+                    shelf.write(cell, result)
                 advance()
         except BaseException:
             for future in futures:

@@ -113,7 +113,7 @@ def _scalars(trace: Trace, threshold: float | None) -> dict[str, float]:
 
 
 def _curves(trace: Trace, grid: np.ndarray, taken: set[str]) -> dict[str, Float[np.ndarray, " G"]]:
-    """Return each curve at the grid's rounds; round k belongs to the stretch with ends[i-1] < k <= ends[i]."""
+    """Return each curve at the grid's rounds; stretch i has the rounds ends[i-1] < k <= ends[i]."""
     stretch = np.searchsorted(np.cumsum(trace.lengths), grid)
     diagnostics = {
         f"diagnostic_{name}" if name in taken else name: array[stretch]

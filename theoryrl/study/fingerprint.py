@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from hashlib import sha256
@@ -25,20 +25,24 @@ def fingerprint(value: Any) -> str:
     TypeError
         If some part can be neither described nor pickled, or contains itself.
     """
+    return _digest(value, ())
+
+
+def _digest(value: Any, parents: tuple[int, ...]) -> str:
     digest = sha256()
-    for token in _tokens(value, ()):
+    for token in _tokens(value, parents):
         digest.update(len(token).to_bytes(8, "little") + token)
     return digest.hexdigest()
 
 
-def _tokens(value: Any, parents: tuple[int, ...]) -> Any:
+def _tokens(value: Any, parents: tuple[int, ...]) -> Iterator[bytes]:
     """Yield byte strings that describe `value` from the outside in."""
     if id(value) in parents:
         raise TypeError(f"an object of type {type(value).__name__} contains itself")
     inside = (*parents, id(value))
-    if value is None or (
-        isinstance(value, bool | int | float | complex | str | bytes) and not _is_enum(value)
-    ):
+    if isinstance(value, enum.Enum):
+        yield f"enum:{_name(value)}.{value.name}".encode()
+    elif value is None or isinstance(value, bool | int | float | complex | str | bytes):
         yield f"{type(value).__name__}:{value!r}".encode()
     elif isinstance(value, np.generic):
         yield f"{value.dtype.str}:{value!r}".encode()
@@ -47,14 +51,12 @@ def _tokens(value: Any, parents: tuple[int, ...]) -> Any:
         yield np.ascontiguousarray(value).tobytes()
     elif isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
         yield f"name:{value.__module__}.{value.__qualname__}".encode()
-    elif _is_enum(value):
-        yield f"enum:{_name(value)}.{value.name}".encode()
     elif isinstance(value, Mapping):
         yield f"mapping:{len(value)}".encode()
-        for pair in sorted((fingerprint(key), fingerprint(item)) for key, item in value.items()):
+        for pair in sorted((_digest(key, inside), _digest(item, inside)) for key, item in value.items()):
             yield "".join(pair).encode()
     elif isinstance(value, AbstractSet):
-        yield "".join(["set:", *sorted(map(fingerprint, value))]).encode()
+        yield "".join(["set:", *sorted(_digest(item, inside) for item in value)]).encode()
     elif is_dataclass(value):
         yield f"dataclass:{_name(value)}".encode()
         for field in fields(value):
@@ -68,10 +70,6 @@ def _tokens(value: Any, parents: tuple[int, ...]) -> Any:
     else:
         yield f"object:{_name(value)}".encode()
         yield from _tokens(value.__reduce_ex__(4), inside)
-
-
-def _is_enum(value: Any) -> bool:
-    return isinstance(value, enum.Enum)
 
 
 def _name(value: Any) -> str:

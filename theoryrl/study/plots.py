@@ -18,6 +18,7 @@ import xarray as xr
 
 from theoryrl.study.statistics import regret_slope
 from theoryrl.theory import Report, Series, Verdict
+from theoryrl.theory.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,20 +121,20 @@ def plot_verification(reports: Sequence[Report]) -> Figure:
         raise ValueError("reports must not be empty")
     from matplotlib.figure import Figure
 
-    series = [report for report in reports if report.series is not None]
+    series = [(report, report.series) for report in reports if report.series is not None]
     heights = [0.9 + 0.27 * len(reports), 3.2 * math.ceil(len(series) / PANELS)]
     figure = Figure(figsize=(11, sum(heights) + 0.3), layout="constrained", dpi=120)
     if not series:
         _draw_tightness(figure.subplots(), reports)
         return figure
-    above, below = figure.subfigures(2, 1, height_ratios=heights)
+    above, below = figure.subfigures(2, 1, height_ratios=heights, squeeze=False).flat
     _draw_tightness(above.subplots(), reports)
     panels = below.subplots(math.ceil(len(series) / PANELS), PANELS, squeeze=False).flat
-    for ax, report in zip_longest(panels, series):
-        if report is None:
+    for ax, pair in zip_longest(panels, series):
+        if pair is None:
             ax.set_visible(False)
         else:
-            _draw_series(ax, report)
+            _draw_series(ax, *pair)
     return figure
 
 
@@ -158,15 +159,14 @@ def _draw_curves(
     """Draw one line per learner, and a band over its seeds."""
     for index, learner in enumerate(runs["learner"].values):
         own = runs.sel(learner=learner)
-        style = {
-            "color": COLOURS[index % len(COLOURS)],
-            "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
-        }
+        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
         curves = own[name].transpose("seed", "round").values
-        ax.plot(own["round"], curves.mean(axis=0), label=_wrapped(label(own), 48), **style)
+        ax.plot(
+            own["round"], curves.mean(axis=0), label=_wrapped(label(own), 48), color=colour, linestyle=dash
+        )
         if len(curves) > 1:
             low, high = np.quantile(curves, band, axis=0)
-            ax.fill_between(own["round"], low, high, color=style["color"], alpha=0.18, linewidth=0.5)
+            ax.fill_between(own["round"], low, high, color=colour, alpha=0.18, linewidth=0.5)
 
 
 def _plain(runs: xr.Dataset) -> str:
@@ -185,7 +185,7 @@ def _with_violations(runs: xr.Dataset) -> str:
     return _plain(runs) if math.isnan(violations) else f"{_plain(runs)}: {violations:.0f} violations"
 
 
-def _slope_text(slope: Sequence[float]) -> str:
+def _slope_text(slope: Interval) -> str:
     estimate, low, high = slope
     return f"{estimate:.2f}" if math.isnan(low) else f"{estimate:.2f} [{low:.2f}, {high:.2f}]"
 
@@ -242,13 +242,15 @@ def _verdict_legend(reports: Sequence[Report]) -> list[Any]:
         if any(report.verdict is verdict for report in reports)
     ]
     if any(report.vacuous for report in reports):
-        hollow = {"markerfacecolor": "white", "linestyle": ""}
-        handles.append(Line2D([], [], color=GREY, marker="o", label="vacuous bound", **hollow))
+        handles.append(
+            Line2D(
+                [], [], color=GREY, marker="o", markerfacecolor="white", linestyle="", label="vacuous bound"
+            )
+        )
     return handles
 
 
-def _draw_series(ax: Axes, report: Report) -> None:
-    series: Series = report.series
+def _draw_series(ax: Axes, report: Report, series: Series) -> None:
     colour, marker = VERDICT_STYLE[report.verdict]
     few = len(series.x) <= 40
     ax.plot(
@@ -263,7 +265,7 @@ def _draw_series(ax: Axes, report: Report) -> None:
     if series.bound is not None:
         ax.plot(series.x, series.bound, color="black", linestyle="--", linewidth=1.2, label="bound")
     if series.slope is not None:
-        _draw_fit(ax, series)
+        _draw_fit(ax, series, series.slope)
     if series.log:
         _set_log_scale(ax, "x", series.x)
         sides = [series.measured] if series.bound is None else [series.measured, series.bound]
@@ -297,11 +299,11 @@ def _plain_number(number: float, position: int | None = None) -> str:
     return f"{number:g}" if number < 10_000 else f"{number / 1000:g}k"
 
 
-def _draw_fit(ax: Axes, series: Series) -> None:
+def _draw_fit(ax: Axes, series: Series, slope: Interval) -> None:
     """Draw the fitted power law through the geometric centre of the points."""
     x, y = np.log(series.x), np.log(series.measured)
-    fit = np.exp(y.mean() + series.slope[0] * (x - x.mean()))
-    ax.plot(series.x, fit, color=GREY, linewidth=1, label=f"slope {_slope_text(series.slope)}")
+    fit = np.exp(y.mean() + slope.estimate * (x - x.mean()))
+    ax.plot(series.x, fit, color=GREY, linewidth=1, label=f"slope {_slope_text(slope)}")
 
 
 def _wrapped(text: str, width: int = 60) -> str:

@@ -46,11 +46,10 @@ def select(keys: Sequence[str] = ()) -> tuple[Theorem, ...]:
     UnknownKeyError
         If a key names neither a paper nor a theorem.
     """
-    known = Registry("paper or theorem", [*PAPERS.items(), *THEOREMS.items()])
-    wanted: set[str] = set()
-    for key in keys:
-        entry = known[key]
-        wanted.update(t.key for t in entry.theorems) if isinstance(entry, Paper) else wanted.add(entry.key)
+    papers = ((key, paper.theorems) for key, paper in PAPERS.items())
+    single = ((key, (theorem,)) for key, theorem in THEOREMS.items())
+    named = Registry[tuple[Theorem, ...]]("paper or theorem", [*papers, *single])
+    wanted = {theorem.key for key in keys for theorem in named[key]}
     return tuple(theorem for key, theorem in THEOREMS.items() if not keys or key in wanted)
 
 

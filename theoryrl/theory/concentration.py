@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
-from theoryrl._numba import kernel
 from theoryrl.learners._family import BoundOptions, FamilyState
-from theoryrl.learners.confidence import kl_mixture_threshold
+from theoryrl.learners._kernels import BERNSTEIN, action_bounds
 from theoryrl.solvers.episodic.simulation import cumulative
 from theoryrl.solvers.kl_ball import KLExtremes, kl_ball
+from theoryrl.theory._kernels import largest_excess
 from theoryrl.theory.conservative import ROUNDING, boltzmann_instance, comparator_values, member_values
 from theoryrl.theory.core import Scope
 
@@ -87,27 +88,6 @@ class Stream:
     excess: float
 
 
-@kernel
-def _largest_excess(p, cum, log_inverse_delta, uniforms):
-    """Return max over n of n KL(phat_n || p) - x_n, stopping at the first crossing."""
-    S = p.shape[0]
-    counts = np.zeros(S, dtype=np.int64)
-    worst = -math.inf
-    for n in range(uniforms.shape[0]):
-        i = 0
-        while uniforms[n] >= cum[i]:
-            i += 1
-        counts[i] += 1
-        divergence = 0.0
-        for t in range(S):
-            if counts[t] > 0:
-                divergence += counts[t] * math.log(counts[t] / ((n + 1.0) * p[t]))
-        worst = max(worst, divergence - kl_mixture_threshold(counts, float(S), log_inverse_delta))
-        if worst > 0.0:
-            return worst
-    return worst
-
-
 CROSSING_DELTA = 0.3
 """Level at which the single-row threshold is tested; large, so that slack cannot hide an error."""
 
@@ -118,8 +98,59 @@ def streams(scope: Scope) -> Iterator[Stream]:
     rows = [np.full(2, 0.5), np.full(4, 0.25), np.full(8, 0.125), np.array([0.9, 0.05, 0.05])]
     for index in range(scope.pick(800, 6000)):
         p = rows[index % len(rows)]
-        excess = _largest_excess(p, cumulative(p), math.log(1 / CROSSING_DELTA), rng.random(3000))
+        excess = largest_excess(p, cumulative(p), math.log(1 / CROSSING_DELTA), rng.random(3000))
         yield Stream(f"stream {index}", excess)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of the ``bernstein`` mode: next values L <= V <= W <= U, and an error as large as E1 allows.
+
+    `lowest_V` and `highest_W` are the extreme expectations of V and W under a true row that satisfies
+    E1 for W with radius ell and E2 with radius beta; `upper` and `lower` are the action bounds.
+    """
+
+    instance: str
+    arguments: tuple[Any, ...]
+    highest_W: float
+    lowest_V: float
+    upper: float
+    lower: float
+
+
+def rows(scope: Scope) -> Iterator[Row]:
+    """Yield random rows with rare states, where the variances of U and W differ most."""
+    rng = np.random.default_rng([scope.seed, 8])
+    for index in range(scope.pick(3000, 50_000)):
+        S, H = int(rng.integers(2, 6)), int(rng.integers(2, 7))
+        h = int(rng.integers(0, H - 1))
+        top, B, n = float(H - h), H - h - 1.0, int(rng.integers(2, 200))
+        p = rng.dirichlet(np.full(S, 0.3))
+        W = B * rng.random(S) ** rng.choice([0.2, 1.0, 5.0])
+        U = W + (B - W) * rng.random() * rng.random(S)
+        V = W * (1 - rng.random() * rng.random(S))
+        L = V * (1 - rng.choice([0.0, 1.0]) * rng.random(S))
+        ell, beta = (float(10 ** rng.uniform(-2, 0.7)) for _ in range(2))
+        error = np.sqrt(2 * _variance(p, W) * ell / (n - 1)) + 7 * B * ell / (3 * (n - 1))
+        transported = p @ (W - V) / H + (H + 3.5) * B * beta / n
+        arguments = (H, h, n, p, ell, beta, U, L)
+        upper, lower = _bernstein_action(*arguments)
+        highest, lowest = min(B, p @ W + error), max(0.0, p @ V - error - transported)
+        yield Row(f"row {index}", arguments, highest, lowest, min(upper, top), lower)
+
+
+def _variance(p: np.ndarray, V: np.ndarray) -> float:
+    return max(0.0, float(p @ V**2 - (p @ V) ** 2))
+
+
+def _bernstein_action(
+    H: int, h: int, n: int, p: np.ndarray, ell: float, beta: float, U: np.ndarray, L: np.ndarray
+) -> tuple[float, float]:
+    modes, everywhere = np.array([BERNSTEIN]), np.ones(len(p), dtype=np.bool_)
+    main, transport = np.array([ell]), np.array([beta])
+    return action_bounds(
+        modes, 1.0, 2, H, h, n, 0.0, p, main, transport, everywhere, U, L, False, np.empty(len(p))
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,9 +235,11 @@ __all__ = [
     "ROUNDING",
     "Ball",
     "Induction",
+    "Row",
     "Stream",
     "balls",
     "inductions",
+    "rows",
     "smallest_radii",
     "streams",
     "tight_induction",

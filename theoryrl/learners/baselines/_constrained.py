@@ -37,7 +37,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from theoryrl.learners.baselines._counts import (
+from theoryrl.learners._counts import (
     require_baseline,
     require_threshold,
     require_unit_rewards,

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from theoryrl.learners._counts import visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
-from theoryrl.learners.stepmix import check_unit_rewards, record, remaining_visits
+from theoryrl.learners.stepmix import record, require_known_or_noiseless
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
@@ -61,7 +62,7 @@ class BPIUCBVI:
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> OptimisticState:
         """Return the state before the first episode."""
-        check_unit_rewards(spec)
+        require_known_or_noiseless(spec)
         rewards = np.zeros(spec.shape) if spec.rewards is None else spec.rewards
         family = FamilyState.start(rewards, np.zeros(spec.shape), spec.support)
         return OptimisticState(family, spec.rho, spec.rewards is not None)
@@ -72,9 +73,9 @@ class BPIUCBVI:
         only_first = np.arange(family.U.shape[0]) == 0
         family.refresh(self._options(), only_first)
         upper, lower = float(state.rho @ family.U[0, 0]), float(state.rho @ family.L[0, 0])
-        visits = remaining_visits(family.n, self.refresh_growth) if self.refresh_growth > 0 else None
+        budget = visit_budget(family.n, self.refresh_growth)
         policy = DeterministicPolicy.trusted(family.greedy.copy(), family.n.shape[2])
-        return EpisodicDecision(policy, visits, {"lower": lower, "upper": upper, "width": upper - lower})
+        return EpisodicDecision(policy, budget, {"lower": lower, "upper": upper, "width": upper - lower})
 
     def update(
         self,

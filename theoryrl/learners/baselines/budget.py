@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from theoryrl.learners._counts import require_baseline, require_threshold, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
-from theoryrl.learners.stepmix import BASELINE, OPTIMISTIC, check_unit_rewards, record, remaining_visits
+from theoryrl.learners.stepmix import BASELINE, OPTIMISTIC, record, require_known_or_noiseless
 from theoryrl.models import DeterministicPolicy, MarkovPolicy
 from theoryrl.models._validation import check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
@@ -70,15 +71,11 @@ class Budget:
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> BudgetState:
         """Return the state before the first episode."""
-        check_unit_rewards(spec)
-        if spec.baseline is None or spec.threshold is None:
-            missing = "baseline" if spec.baseline is None else "threshold"
-            raise ValueError(
-                f"spec.{missing} is missing: the budget is earned by a baseline above a threshold"
-            )
+        require_known_or_noiseless(spec)
+        baseline, threshold = require_baseline(spec, "Budget"), require_threshold(spec, "Budget")
         rewards = np.zeros(spec.shape) if spec.rewards is None else spec.rewards
-        family = FamilyState.start(rewards, spec.baseline.stages(spec.horizon), spec.support)
-        return BudgetState(family, spec.baseline, spec.rho, spec.threshold, spec.rewards is not None)
+        family = FamilyState.start(rewards, baseline.stages(spec.horizon), spec.support)
+        return BudgetState(family, baseline, spec.rho, threshold, spec.rewards is not None)
 
     def plan(self, state: BudgetState) -> EpisodicDecision:
         """Refresh the bounds if they are due, and check the budget."""
@@ -87,7 +84,7 @@ class Budget:
             ends = np.zeros(family.U.shape[0], dtype=np.bool_)
             ends[[0, -1]] = True
             family.refresh(self._options, ends)
-            state.left = remaining_visits(family.n, self.refresh_growth)
+            state.left = visit_budget(family.n, self.refresh_growth)
         lower = float(state.rho @ family.L[0, 0])
         if state.earned + lower >= (state.episodes + 1) * state.threshold:
             policy: MarkovPolicy = DeterministicPolicy.trusted(family.greedy.copy(), family.n.shape[2])
@@ -105,8 +102,8 @@ class Budget:
         """Count the transitions and book the certified value of the episode."""
         states, actions, _ = observation
         stage = np.broadcast_to(np.arange(actions.shape[1]), actions.shape)
-        assert state.left is not None
-        np.subtract.at(state.left, (stage, states[:, :-1], actions), 1)
+        if state.left is not None:
+            np.subtract.at(state.left, (stage, states[:, :-1], actions), 1)
         record(state.family, observation, state.rewards_known)
         state.earned += decision.diagnostics["lower"]
         state.episodes += 1

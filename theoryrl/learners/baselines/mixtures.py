@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from theoryrl.learners.baselines._counts import require_baseline, require_threshold, visit_budget
+from theoryrl.learners._counts import require_baseline, require_threshold, visit_budget
 from theoryrl.learners.baselines.ucbvi import UCBVI, UCBVIState
 from theoryrl.models import DeterministicPolicy, EpisodicMDP, MarkovPolicy, MixturePolicy
 from theoryrl.models._validation import check_real

@@ -33,8 +33,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from theoryrl.learners._counts import refuse_reward, require_unit_rewards, visit_budget
 from theoryrl.learners.baselines import _kernels
-from theoryrl.learners.baselines._counts import refuse_reward, require_unit_rewards, visit_budget
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import check_choice, check_fraction, check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec

@@ -99,12 +99,13 @@ class Simulator:
         actions = np.empty((episodes, H), dtype=np.int64)
         rewards = np.empty((episodes, H))
         noise, scale = mdp.noise.code, mdp.noise.scale
-        plain = (
-            isinstance(policy, DeterministicPolicy)
+        single = episodes == 1 and budget is NO_BUDGET and mdp.noise.kind != "gaussian"
+        if (
+            single
+            and isinstance(policy, DeterministicPolicy)
             and policy.actions.shape == (H, mdp.n_states)
             and policy.n_actions == mdp.n_actions
-        )
-        if plain and episodes == 1 and budget is NO_BUDGET and mdp.noise.kind != "gaussian":
+        ):
             uniforms = rng.random(1 + (2 if mdp.noise.kind == "none" else 3) * H)
             _kernels.simulate_one(
                 self._cum_rho,

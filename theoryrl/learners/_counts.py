@@ -1,4 +1,4 @@
-"""What every model-based baseline asks of its spec and of its visit counts."""
+"""What model-based learners ask of their spec and of their visit counts."""
 
 from __future__ import annotations
 
@@ -48,4 +48,6 @@ def require_threshold(spec: EpisodicSpec, learner: str) -> float:
     """Return the value that no episode may fall below."""
     if spec.threshold is None:
         raise ValueError(f"{learner} needs a problem with a threshold; spec.threshold is None")
+    if not 0 <= spec.threshold < spec.horizon:
+        raise ValueError(f"spec.threshold must be in [0, {spec.horizon}); got {spec.threshold!r}")
     return spec.threshold
