@@ -96,7 +96,9 @@ pytest: export OPENBLAS_NUM_THREADS := 1
 pytest: export NUMBA_NUM_THREADS := 1
 pytest: $(VENV)/.development
 	$(call step,pytest)
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist loadfile tests
+	$(call step,pytest: the theorems and their mutants)
+	@$(BIN)/pytest -n 2 --dist loadfile proofs_checks
 
 # Some environments are born with an old setuptools, which would be frozen in place of the one that is needed.
 lock:

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import shutil
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -24,7 +25,7 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 WINGS = ["models", "solvers", "instances", "protocol", "learners", "theory", "study"]
-exclude_patterns = ["_build", "gallery"]
+exclude_patterns = ["_build", "gallery", "papers/figures"]
 
 html_theme = "furo"
 html_title = "theoryrl"
@@ -78,6 +79,25 @@ def write_module_pages(app):
             (folder / f"{name}.rst").write_text("\n".join(lines) + "\n")
 
 
+def write_theorem_tables(app):
+    """Write the table of each paper's theorems, from the registry, which the paper's page includes.
+
+    The files are no pages of their own, hence not `.md`.
+    """
+    papers = importlib.import_module("theoryrl.theory").PAPERS
+    for paper in papers.values():
+        rows = ["| theorem | statement | source | kind | mark |", "| --- | --- | --- | --- | --- |"]
+        for theorem in paper.theorems:
+            statement, source = (
+                re.sub(r"([\\`*_{}\[\]<>|$^~])", r"\\\1", text)
+                for text in (theorem.statement, theorem.source)
+            )
+            cells = [f"`{theorem.key}`", statement, source, theorem.kind.value, f"*{theorem.mark.value}*"]
+            rows.append(f"| {' | '.join(cells)} |")
+        table = HERE / "reference" / "generated" / f"theorems-{paper.key}.txt"
+        table.write_text("\n".join(rows) + "\n")
+
+
 def public_home(obj):
     """Name the module that documents `obj`: the outermost package of a wing that exports it."""
     home = obj.__module__
@@ -106,5 +126,6 @@ def show_default_factories(app, what, name, obj, options, signature, return_anno
 def setup(app):
     """Connect the rules above to the build."""
     app.connect("builder-inited", write_module_pages)
+    app.connect("builder-inited", write_theorem_tables)
     app.connect("autodoc-skip-member", skip_if_documented_elsewhere)
     app.connect("autodoc-process-signature", show_default_factories)

@@ -35,10 +35,11 @@ class Cached:
 
 
 DIFFERENT = [
-    None, True, False, 0, 1, 1.0, "1", b"1", "", (), [], (1,), [1], (1, 2), ((1,), 2), (1, (2,)), {}, {1: 2}, {2: 1},
-    {"a": {"b": 1}}, {1, 2}, {1}, np.array([1.0]), np.array([1]), np.array([[1.0]]), np.array([1.0, 2.0]),
-    np.array(["a"]), np.float64(1), np.int64(1), Colour.RED, Colour.BLUE, toy.Greedy, toy.Greedy(), toy.Greedy(0.2),
-    toy.Greedy(unset="x"), Plain(1), Plain(2), functools.partial(toy.Greedy, epsilon=0.1),
+    None, True, False, 0, 1, 1.0, "1", b"1", "", (), [], (1,), [1], (1, 2), ((1,), 2), (1, (2,)), {}, {1: 2},
+    {2: 1}, {"a": {"b": 1}}, {1, 2}, {1}, np.array([1.0]), np.array([1]), np.array([[1.0]]),
+    np.array([1.0, 2.0]),
+    np.array(["a"]), np.float64(1), np.int64(1), Colour.RED, Colour.BLUE, toy.Greedy, toy.Greedy(),
+    toy.Greedy(0.2), toy.Greedy(unset="x"), Plain(1), Plain(2), functools.partial(toy.Greedy, epsilon=0.1),
     functools.partial(toy.Greedy, epsilon=0.2), functools.partial(toy.Greedy), fingerprint, len, Cached(1),
     hazard(), hazard(kappa=0.2), hazard(p=0.4), as_problem(hazard(), "a"), as_problem(hazard(), "b"),
     StepMix(), StepMix(delta=0.1), StepMix(bounds="bernstein"),
@@ -83,9 +84,14 @@ def test_the_memory_layout_of_an_array_does_not_count():
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_another_process_agrees(hash_seed):
-    code = "from theoryrl.study.fingerprint import fingerprint; print(fingerprint({'a': {'x', 'y', 'z'}, 'b': [1.5]}))"
+    imports = "from theoryrl.study.fingerprint import fingerprint"
+    code = f"{imports}; print(fingerprint({{'a': {{'x', 'y', 'z'}}, 'b': [1.5]}}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": hash_seed}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONHASHSEED": hash_seed},
     )
     assert done.stdout.strip() == fingerprint({"b": [1.5], "a": {"z", "y", "x"}})
 

@@ -1,5 +1,6 @@
 """Objects written as text: built as written, or refused with the key, the parameter and the value."""
 
+import contextlib
 import functools
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -78,7 +79,9 @@ def registry(monkeypatch):
 def test_text_is_built_as_written(text, thing):
     built = build_learner(text)
     assert built == thing
-    assert all(type(getattr(built, name)) is type(getattr(thing, name)) for name in getattr(thing, "__dict__", {}))
+    assert all(
+        type(getattr(built, name)) is type(getattr(thing, name)) for name in getattr(thing, "__dict__", {})
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_text_is_built_as_written(text, thing):
         ("thing:anything=1", "parameter 'anything' cannot be written as text; got '1'"),
         ("thing:part=1", "parameter 'part' cannot be written as text"),
         ("thing:count.x=1", "thing: parameter 'count' has no parts; got count.x"),
-        ("thing:part.scales=1", "thing has no parameter 'scales'"),
+        ("thing:part.scales=1", "thing.part has no parameter 'scales'; it has scale"),
         ("needs", "needs: parameter 'count' is required"),
         ("oracle:mdp=1", "oracle has no parameter 'mdp'; it has scale"),
     ],
@@ -108,7 +111,7 @@ def test_text_is_built_as_written(text, thing):
 def test_a_wrong_text_is_refused_with_key_parameter_and_value(text, message):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         build_learner(text)
-    assert message.replace("thing has no parameter 'scales'", "no parameter 'scales'") in str(error.value)
+    assert message in str(error.value)
 
 
 def test_an_oracle_is_completed_with_the_problems_model():
@@ -121,12 +124,13 @@ def test_an_oracle_is_completed_with_the_problems_model():
     assert bind(Thing(), Problem) == Thing()
 
 
-@given(st.text() | st.builds("thing:{}={}".format, st.sampled_from([*Thing.__dataclass_fields__, "x"]), st.text()))
+@given(
+    st.text()
+    | st.builds("thing:{}={}".format, st.sampled_from([*Thing.__dataclass_fields__, "x"]), st.text())
+)
 def test_any_text_is_built_or_refused(text):
-    try:
+    with contextlib.suppress(ValueError):
         build_learner(text)
-    except ValueError as error:
-        assert str(error)
 
 
 @given(st.integers(), st.floats(min_value=0, allow_infinity=False), st.booleans())
@@ -137,10 +141,8 @@ def test_numbers_survive_the_way_through_text(count, size, flag):
 
 @given(st.text(alphabet="hazard:pkn=,0123456789.-e_ ", max_size=40))
 def test_any_text_is_an_instance_or_refused(text):
-    try:
+    with contextlib.suppress(ValueError):
         build_instance("hazard:" + text)
-    except ValueError as error:
-        assert str(error)
 
 
 def test_instances_are_built():
@@ -150,7 +152,9 @@ def test_instances_are_built():
 def test_every_registered_parameter_has_a_type():
     """A parameter without one would be taken for text; this is for those who register the next entry."""
     for entry in [*INSTANCES.values(), *LEARNERS.values()]:
-        assert all(kind is not str or name in hinted(entry) for name, kind in keys._annotations(entry).items())
+        assert all(
+            kind is not str or name in hinted(entry) for name, kind in keys._annotations(entry).items()
+        )
 
 
 def hinted(entry):

@@ -45,7 +45,12 @@ def test_a_damaged_cell_is_reported_by_name_and_repeated(store, finished, tmp_pa
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(
-        {"flip": bytes(content), "truncate": content[:-1], "empty": b"", "append": victim.read_bytes() + b"x"}[damage]
+        {
+            "flip": bytes(content),
+            "truncate": content[:-1],
+            "empty": b"",
+            "append": victim.read_bytes() + b"x",
+        }[damage]
     )
     monkeypatch.setenv(toy.LOG, str(tmp_path / "log"))
     with pytest.warns(UserWarning, match=f"{victim.name} is damaged.*repeated"):
@@ -82,7 +87,9 @@ def test_a_sealed_file_is_an_ordinary_archive_without_pickles(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    monkeypatch.setattr("theoryrl.study._files.os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(
+        "theoryrl.study._files.os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError("full"))
+    )
     with pytest.raises(OSError, match="full"):
         write_atomically(path, b"new")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
@@ -102,7 +109,10 @@ def test_a_cell_under_another_cells_name_is_not_trusted(store, finished):
     [
         ({"rounds": 61}, "rounds = 60 there, 61 here"),
         ({"seeds": 2}, r"seeds = \[0, 1, 2\] there, \[0, 1\] here"),
-        ({"learners": {**toy.learners(), "bold": toy.Greedy(0.4)}}, r"learners = .*epsilon=0\.5.*there.*epsilon=0\.4"),
+        (
+            {"learners": {**toy.learners(), "bold": toy.Greedy(0.4)}},
+            r"learners = .*epsilon=0\.5.*there.*epsilon=0\.4",
+        ),
         ({"problems": {**toy.problems(), "plain": toy.Bandit(np.array([0.2, 0.5, 0.9]))}}, "instances = "),
     ],
 )

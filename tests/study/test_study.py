@@ -59,7 +59,9 @@ def test_a_diagnostic_is_nan_for_learners_without_it_and_renamed_where_its_name_
     assert np.isnan(dataset["arm"].sel(learner="bold")).all()
     greedy = dataset.sel(learner="greedy", instance="plain")
     np.testing.assert_array_equal(greedy["diagnostic_value"], greedy["arm"])
-    np.testing.assert_array_equal(greedy["value"], np.array([0.2, 0.5, 0.8])[greedy["arm"].values.astype(int)])
+    np.testing.assert_array_equal(
+        greedy["value"], np.array([0.2, 0.5, 0.8])[greedy["arm"].values.astype(int)]
+    )
 
 
 def test_a_long_horizon_keeps_first_and_last_round_and_exact_scalars():
@@ -119,10 +121,13 @@ def test_an_audit_adds_its_numbers_in_other_processes_too():
 def test_a_failing_cell_is_named_and_no_other_is_lost(tmp_path, monkeypatch, workers):
     """The bold learner pulls arm 0 in its runs; the other, which never explores, does not."""
     study = toy.study(
-        learners={"calm": toy.Greedy(0.0), "bold": toy.Greedy(0.9)}, problems={"plain": toy.Bandit(np.ones(3))}
+        learners={"calm": toy.Greedy(0.0), "bold": toy.Greedy(0.9)},
+        problems={"plain": toy.Bandit(np.ones(3))},
     )
     monkeypatch.setenv(toy.FAIL, "2")
-    with pytest.raises(CellError, match=r"learner 'bold', instance 'plain', seed 0.* ValueError: arm 2 is stuck"):
+    with pytest.raises(
+        CellError, match=r"learner 'bold', instance 'plain', seed 0.* ValueError: arm 2 is stuck"
+    ):
         study.run(store=tmp_path, workers=workers, progress=False)
     assert len(list((tmp_path / CELLS).iterdir())) == 3
     monkeypatch.delenv(toy.FAIL)
@@ -171,13 +176,14 @@ def test_a_killed_or_interrupted_study_resumes_to_the_same_dataset(
 ):
     """The process dies by a real signal in the middle of its sixth run.
 
-    That the call returns at all shows that no worker outlives the study: they hold its output pipe.
+    A worker that sends the signal then waits for ever. That the call returns at all shows that no worker
+    outlives the study, since all of them hold its output pipe.
     """
     script, store, log = tmp_path / "script.py", tmp_path / "store", tmp_path / "log"
     script.write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, script, store, str(workers)],
-        env=environment(log, **{toy.SIGNAL: kind, toy.SIGNAL_RUN: 6}),
+        env=environment(log, **{toy.SIGNAL: kind, toy.SIGNAL_RUN: 6, toy.STORED: store / CELLS}),
         cwd=tmp_path,
         capture_output=True,
         text=True,

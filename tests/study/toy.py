@@ -5,21 +5,31 @@ Workers import this module by name, hence no fixtures here.
 
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from theoryrl.protocol import Outcome
 
-KILL_PARENT, KILL_SELF, INTERRUPT_PARENT, INTERRUPT_SELF = "kill-parent", "kill-self", "int-parent", "int-self"
+KILL_PARENT, KILL_SELF, INTERRUPT_PARENT, INTERRUPT_SELF = (
+    "kill-parent",
+    "kill-self",
+    "int-parent",
+    "int-self",
+)
 LOG = "TOY_LOG"
 """Names a file to which every run appends a line when it starts."""
 FAIL = "TOY_FAIL"
 """Arm on which a run raises."""
 SIGNAL, SIGNAL_RUN = "TOY_SIGNAL", "TOY_SIGNAL_RUN"
 """Which signal to send to whom, in the middle of which run (counted by the lines of the log)."""
+STORED = "TOY_STORED"
+"""Directory in which a worker waits for a first finished cell before it signals its parent. That run itself
+never ends."""
 
 
 class Pull(NamedTuple):
@@ -80,7 +90,11 @@ class Greedy:
         if state["round"] == 5:
             _misbehave(state["run"])
         explore = state["rng"].random() < self.epsilon
-        arm = int(state["rng"].integers(len(state["wins"])) if explore else np.argmax(state["wins"] / state["pulls"]))
+        arm = int(
+            state["rng"].integers(len(state["wins"]))
+            if explore
+            else np.argmax(state["wins"] / state["pulls"])
+        )
         if os.environ.get(FAIL) == str(arm):
             raise ValueError(f"arm {arm} is stuck")
         return Pull(arm, {name: float(arm) for name in self.diagnostics})
@@ -109,7 +123,13 @@ def _misbehave(run):
         return
     kind = os.environ[SIGNAL]
     number = signal.SIGKILL if kind.startswith("kill") else signal.SIGINT
-    os.kill(os.getppid() if kind.endswith("parent") else os.getpid(), number)
+    if kind.endswith("self"):
+        os.kill(os.getpid(), number)
+        return
+    while not list(Path(os.environ[STORED]).glob("*.npz")):
+        os.sched_yield()
+    os.kill(os.getppid(), number)
+    threading.Event().wait()
 
 
 def problems():
@@ -128,4 +148,6 @@ CELLS = 2 * 2 * SEEDS
 def study(**changes):
     from theoryrl.study import Study
 
-    return Study(**{"problems": problems(), "learners": learners(), "rounds": ROUNDS, "seeds": SEEDS, **changes})
+    return Study(
+        **{"problems": problems(), "learners": learners(), "rounds": ROUNDS, "seeds": SEEDS, **changes}
+    )

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import click
 
@@ -21,14 +21,15 @@ EXAMPLE = "\b\nExample:\n"
 WIDEST = 100_000
 
 
-def new_table(columns: Sequence[str], numeric: Sequence[str] = ()) -> Table:
-    """Return an empty table; numeric columns are aligned to the right."""
+def new_table(columns: Sequence[str], numeric: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """Return an empty table: numeric columns are aligned to the right, those that stay whole never wrap."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
-        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name in numeric else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in whole)
     return table
 
 
@@ -39,21 +40,26 @@ def add_row(table: Table, *cells: str | Text) -> None:
     table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells))
 
 
-def print_table(table: Table) -> None:
-    """Print a table: within the width of a terminal, and in full width, on one line a row, elsewhere.
+def print_table(*layouts: Table) -> None:
+    """Print a table in the first layout that fits the width; nothing is ever cut off.
 
-    A terminal that is too narrow gets folded cells; no content is ever cut off.
+    The width is that of the terminal. Without one it is 80, or ``COLUMNS``, or what the last layout needs
+    to keep every word whole.
     """
     from rich.console import Console
 
     console = Console(highlight=False)
+    free = console.options.update(max_width=WIDEST)
+    needs = [console.measure(layout, options=free) for layout in layouts]
+    fitting = [layout for layout, need in zip(layouts, needs, strict=True) if need.maximum <= console.width]
+    chosen = fitting[0] if fitting else layouts[-1]
     if console.is_terminal:
-        console.print(table)
+        console.print(chosen)
         return
-    natural = console.measure(table, options=console.options.update(max_width=WIDEST)).maximum
-    plain = Console(width=max(80, natural), highlight=False, color_system=None, force_terminal=False)
+    width = console.width if fitting else max(console.width, needs[-1].minimum)
+    plain = Console(width=width, highlight=False, color_system=None, force_terminal=False)
     with plain.capture() as captured:
-        plain.print(table)
+        plain.print(chosen)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 

@@ -35,10 +35,13 @@ def theorems(keys: tuple[str, ...], statements: bool) -> None:
     with complaints_about("PAPER or THEOREM"):
         chosen = select(keys)
     if not statements:
-        table = new_table(("theorem", "mark", "kind", "source"))
+        wide = new_table(("theorem", "mark", "kind", "source"))
+        narrow = new_table(("theorem", "source"), whole=("theorem",))
         for theorem in chosen:
-            add_row(table, theorem.key, theorem.mark.value, theorem.kind.value, theorem.source)
-        print_table(table)
+            mark, kind = theorem.mark.value, theorem.kind.value
+            add_row(wide, theorem.key, mark, kind, theorem.source)
+            add_row(narrow, f"{theorem.key}\n  {mark}, {kind}", theorem.source)
+        print_table(wide, narrow)
         return
     for theorem in chosen:
         click.echo(f"{click.style(theorem.key, bold=True)}  ({theorem.mark.value}, {theorem.kind.value})")

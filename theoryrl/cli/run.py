@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from theoryrl.study import Summary
 
-COLUMNS = ("instance", "learner", "final regret", "log-log slope", "violations", "s / run")
+WIDE = ("instance", "learner", "final regret", "log-log slope", "violations", "s / run")
+NARROW = ("instance\n  learner", "final regret\nlog-log slope", "violations\ns / run")
 SPECIFICATION = "NAME[:key=value,...]"
 INTERRUPTED = 130
 
@@ -137,19 +138,14 @@ def build_all(option: str, texts: Sequence[str], build: Callable[[str], Any]) ->
 
 def print_summaries(summaries: Sequence[Summary]) -> None:
     """Print one row for each instance and learner."""
-    table = new_table(COLUMNS, COLUMNS[2:])
+    wide, narrow = new_table(WIDE, WIDE[2:], WIDE), new_table(NARROW, NARROW[1:])
     for summary in summaries:
-        void = "" if summary.guaranteed else " (not the theory's constants)"
-        add_row(
-            table,
-            summary.instance,
-            summary.learner + void,
-            interval(*summary.final_regret, digits=4),
-            interval(*summary.slope),
-            _violations(summary),
-            number(summary.seconds),
-        )
-    print_table(table)
+        learner = summary.learner + ("" if summary.guaranteed else " (not the theory's constants)")
+        regret, slope = interval(*summary.final_regret, digits=4), interval(*summary.slope)
+        violations, seconds = _violations(summary), number(summary.seconds)
+        add_row(wide, summary.instance, learner, regret, slope, violations, seconds)
+        add_row(narrow, f"{summary.instance}\n  {learner}", f"{regret}\n{slope}", f"{violations}\n{seconds}")
+    print_table(wide, narrow)
 
 
 def _violations(summary: Summary) -> str:

@@ -24,7 +24,7 @@ from theoryrl.cli._output import (
 if TYPE_CHECKING:
     from theoryrl.theory import Report
 
-COLUMNS = (
+WIDE = (
     "theorem",
     "mark",
     "kind",
@@ -36,7 +36,13 @@ COLUMNS = (
     "violations",
     "seconds",
 )
-TEXT = COLUMNS[:4]
+NARROW = (
+    "theorem\n  mark, kind",
+    "verdict\nseconds",
+    "measured\nbound",
+    "tightness",
+    "instances\nviolations",
+)
 COLOURS = {"holds": "green", "violated": "bold red", "inconclusive": "yellow"}
 FIGURE = "verification.png"
 
@@ -106,23 +112,21 @@ def print_reports(reports: Sequence[Report]) -> None:
     """Print the table of verdicts, the details of those that do not hold, and a summary."""
     from rich.text import Text
 
-    table = new_table(COLUMNS, [name for name in COLUMNS if name not in TEXT])
+    wide = new_table(WIDE, WIDE[4:], WIDE)
+    narrow = new_table(NARROW, NARROW[2:], NARROW)
     for report in reports:
-        verdict = report.verdict.value
+        key, mark, kind = report.theorem.key, report.theorem.mark.value, report.theorem.kind.value
+        verdict = Text(report.verdict.value, style=COLOURS[report.verdict.value])
+        measured, tightness = number(report.measured), number(report.tightness)
+        bound = number(report.bound) + (" vacuous" if report.vacuous else "")
+        counts = str(report.instances), str(report.violations)
+        seconds = f"{report.seconds:.1f}"
+        add_row(wide, key, mark, kind, verdict, measured, bound, tightness, *counts, seconds)
+        below = verdict.copy().append(f"\n{seconds} s", style="default")
         add_row(
-            table,
-            report.theorem.key,
-            report.theorem.mark.value,
-            report.theorem.kind.value,
-            Text(verdict, style=COLOURS[verdict]),
-            number(report.measured),
-            number(report.bound) + (" (vacuous)" if report.vacuous else ""),
-            number(report.tightness),
-            str(report.instances),
-            str(report.violations),
-            f"{report.seconds:.1f}",
+            narrow, f"{key}\n  {mark}, {kind}", below, f"{measured}\n{bound}", tightness, "\n".join(counts)
         )
-    print_table(table)
+    print_table(wide, narrow)
     for report in reports:
         if report.verdict.value != "holds":
             click.echo(f"{report.theorem.key} {report.verdict.value}: {report.detail}")

@@ -105,7 +105,9 @@ def typed_parameters(key: str, entry: Callable[..., Any], written: Mapping[str, 
         if not is_dataclass(types_of[head]) or head in parameters:
             raise ValueError(f"{key}: parameter {head!r} has no parts; got {head}.{next(iter(inner))}")
         part = typing.cast(Callable[..., Any], types_of[head])
-        parameters[head] = _call(f"{key}: parameter {head!r}", part, typed_parameters(key, part, inner))
+        parameters[head] = _call(
+            f"{key}: parameter {head!r}", part, typed_parameters(f"{key}.{head}", part, inner)
+        )
     return parameters
 
 
