@@ -29,8 +29,8 @@ KEYS = [
 ]  # fmt: skip
 
 
-def call(*arguments):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+def call(*arguments, env=None):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], env=env)
     unexpected = result.exception is not None and not isinstance(result.exception, SystemExit)
     assert not unexpected, f"a traceback: {result.exception!r}"
     return result
@@ -139,17 +139,30 @@ def test_arguments_reach_the_engine(verdicts):
     assert calls == [(("stepmix",), "full", 5)]
 
 
-def test_a_table_that_is_piped_loses_nothing(verdicts):
-    """One line per theorem with every number, whatever the width; no escape codes."""
+def cells_of(theorem):
+    return [theorem.mark.value, theorem.kind.value, "0.123", "1 vacuous", "1234567", "7", "98.7"]
+
+
+def test_a_wide_table_has_one_line_per_theorem(verdicts):
     verdicts("holds", "violated")
-    output = call("verify").output
-    assert "\x1b" not in output
-    assert "…" not in output
+    lines = call("verify", env={"COLUMNS": "200"}).output.splitlines()
     for key in list(THEOREMS)[:2]:
-        line = next(line for line in output.splitlines() if line.startswith(f" {key} "))
-        theorem = THEOREMS[key]
-        for cell in (theorem.mark.value, theorem.kind.value, "0.123", "1 (vacuous)", "1234567", "7", "98.7"):
-            assert cell in line
+        line = next(line for line in lines if line.startswith(f" {key} "))
+        assert all(cell in line for cell in cells_of(THEOREMS[key]))
+
+
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_a_narrow_table_loses_nothing(verdicts, columns):
+    """Without a terminal: two lines per theorem, of 80 columns at most, without escape codes."""
+    verdicts(*["inconclusive"] * len(THEOREMS))
+    output = call("verify", env={"COLUMNS": columns}).output
+    assert "\x1b" not in output
+    table = output.split("\n\n")[0].strip("\n").splitlines()
+    assert max(map(len, table)) <= 80
+    for key, theorem in THEOREMS.items():
+        row = next(row for row, line in enumerate(table) if line.startswith(f" {key} "))
+        block = " ".join(table[row : row + 2])
+        assert all(cell in block for cell in ["inconclusive", *cells_of(theorem)])
 
 
 def test_what_does_not_hold_is_explained(verdicts):
@@ -192,6 +205,14 @@ def test_wrong_usage_of_verify_is_refused_before_any_work(verdicts, arguments, t
     complaint = refused("verify", *arguments)
     assert all(text in complaint for text in texts)
     assert not calls
+
+
+def test_an_interrupted_verification_has_no_verdict(monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("theoryrl.theory.verify", interrupt)
+    assert call("verify").exit_code == 130
 
 
 # run and plot
@@ -239,8 +260,10 @@ def test_run_writes_dataset_figures_and_json(finished):
 
 def test_run_prints_a_row_per_learner(finished):
     _, result = finished
-    lines = [line for line in result.stdout.splitlines() if line.startswith(" hazard:kappa=0.3 ")]
-    assert [line.split()[1] for line in lines] == ["stepmix:refresh_growth=0.5", "budget:refresh_growth=0.5"]
+    rows = [line.strip() for line in result.stdout.splitlines()]
+    for learner in ("stepmix:refresh_growth=0.5", "budget:refresh_growth=0.5"):
+        row = next(index for index, line in enumerate(rows) if line.startswith(learner))
+        assert rows[row - 1].startswith("hazard:kappa=0.3 ")
 
 
 def test_plot_redraws_from_a_store(finished):
@@ -390,4 +413,4 @@ def test_a_warning_is_one_line_for_people(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("warning: StepMix: the safety guarantee is void")
     assert ".py:" not in done.stderr
-    assert "not the theory's constants" in done.stdout
+    assert "(no guarantee)" in done.stdout

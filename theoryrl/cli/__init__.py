@@ -8,6 +8,7 @@ interrupted.
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import click
 
@@ -18,8 +19,22 @@ from theoryrl.cli.run import plot, run
 from theoryrl.cli.solve import solve
 from theoryrl.cli.verify import verify
 
+INTERRUPTED = 130
+
+
+class _Group(click.Group):
+    """Gives Ctrl-C an exit code of its own: click's is that of a violated theorem."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+
 
 @click.group(
+    cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: theoryrl verify stepmix --figures figures/",
 )

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 WIDE = ("instance", "learner", "final regret", "log-log slope", "violations", "s / run")
 NARROW = ("instance\n  learner", "final regret\nlog-log slope", "violations\ns / run")
 SPECIFICATION = "NAME[:key=value,...]"
-INTERRUPTED = 130
 
 
 @click.command(
@@ -72,9 +71,7 @@ INTERRUPTED = 130
     callback=checked_file,
     help="Write the table to a file.",
 )
-@click.pass_context
 def run(
-    context: click.Context,
     instances: tuple[str, ...],
     learners: tuple[str, ...],
     rounds: int,
@@ -104,8 +101,8 @@ def run(
     except CellError as error:
         raise click.ClickException(f"{error}\nFinished runs are kept in {store}.") from error
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; the same command goes on with what is in {store}", err=True)
-        context.exit(INTERRUPTED)
+        click.echo(f"the same command goes on with what is in {store}", err=True)
+        raise
     summaries = summarise(dataset)
     print_summaries(summaries)
     if json_file is not None:
@@ -137,14 +134,16 @@ def build_all(option: str, texts: Sequence[str], build: Callable[[str], Any]) ->
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:
-    """Print one row for each instance and learner."""
-    wide, narrow = new_table(WIDE, WIDE[2:], WIDE), new_table(NARROW, NARROW[1:])
+    """Print one row for each instance and learner, and whether the constants were not the theory's."""
+    wide, narrow = new_table(WIDE, WIDE[2:], WIDE), new_table(NARROW, NARROW[1:], NARROW[1:])
     for summary in summaries:
-        learner = summary.learner + ("" if summary.guaranteed else " (not the theory's constants)")
+        instance, learner = summary.instance, summary.learner
+        void = [] if summary.guaranteed else ["(no guarantee)"]
         regret, slope = interval(*summary.final_regret, digits=4), interval(*summary.slope)
         violations, seconds = _violations(summary), number(summary.seconds)
-        add_row(wide, summary.instance, learner, regret, slope, violations, seconds)
-        add_row(narrow, f"{summary.instance}\n  {learner}", f"{regret}\n{slope}", f"{violations}\n{seconds}")
+        add_row(wide, instance, " ".join([learner, *void]), regret, slope, violations, seconds)
+        name = "\n  ".join([instance, learner, *void])
+        add_row(narrow, name, f"{regret}\n{slope}", f"{violations}\n{seconds}")
     print_table(wide, narrow)
 
 

@@ -132,8 +132,9 @@ def print_reports(reports: Sequence[Report]) -> None:
             click.echo(f"{report.theorem.key} {report.verdict.value}: {report.detail}")
             click.echo(click.wrap_text(report.theorem.statement, 100, "    ", "    "))
     verdicts = [report.verdict.value for report in reports]
-    counts = ", ".join(f"{verdicts.count(name)} {name}" for name in COLOURS if name in verdicts)
-    click.echo(f"{len(reports)} theorems: {counts}; {sum(report.seconds for report in reports):.1f} s")
+    totals = ", ".join(f"{verdicts.count(name)} {name}" for name in COLOURS if name in verdicts)
+    noun = "theorem" if len(reports) == 1 else "theorems"
+    click.echo(f"{len(reports)} {noun}: {totals}; {sum(report.seconds for report in reports):.1f} s")
 
 
 def exit_code(reports: Sequence[Report]) -> int:

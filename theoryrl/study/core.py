@@ -172,9 +172,9 @@ class Study:
     ) -> None:
         if executor is None and workers > 1 and len(cells) > 1:
             with process_pool(min(workers, len(cells))) as pool:
-                failures = self._submit(cells, shelf, pool, advance)
+                failures = self._submit(cells, shelf, pool, advance, borrowed=False)
         elif executor is not None:
-            failures = self._submit(cells, shelf, executor, advance)
+            failures = self._submit(cells, shelf, executor, advance, borrowed=True)
         else:
             failures = self._run_here(cells, shelf, advance)
         if failures:
@@ -223,8 +223,10 @@ class Study:
                     shelf.write(cell, result)
                 advance()
         except BaseException:
-            for future in futures:
-                future.cancel()
+            # A pool of our own is about to die, and CPython fails to break a pool with cancelled futures.
+            if borrowed:
+                for future in futures:
+                    future.cancel()
             raise
         return failures
 

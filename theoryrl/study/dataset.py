@@ -20,7 +20,7 @@ EVERY_ROUND = 2000
 """Up to this horizon the dataset has every round."""
 
 VALUE_TOLERANCE = 1e-9
-"""Rounding allowed below a threshold, relative to max(1, |threshold|); that of the theorem checks."""
+"""Rounding allowed below a threshold, relative to ``max(1, abs(threshold))``; as in theorem checks."""
 
 DATASET = "dataset.npz"
 

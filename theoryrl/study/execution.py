@@ -76,7 +76,7 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown()
         except BaseException:
             lifeline.close()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False)
             raise
         finally:
             lifeline.close()
