@@ -244,14 +244,15 @@ def test_a_missing_file_is_a_missing_file(tmp_path):
         load(tmp_path / "none.npz")
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["os.fsync", "Path.replace"])
+def test_a_failed_save_leaves_the_old_file_and_no_other(step, tmp_path, monkeypatch):
     path = tmp_path / "model.npz"
     save(EXAMPLES["Policy"], path)
 
-    def fail(descriptor):
+    def fail(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr("theoryrl.models.storage.os.fsync", fail)
+    monkeypatch.setattr(f"theoryrl.models.storage.{step}", fail)
     with pytest.raises(OSError, match="disk full"):
         save(EXAMPLES["MixturePolicy"], path)
     assert_identical(EXAMPLES["Policy"], load(path))

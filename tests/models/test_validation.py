@@ -170,11 +170,12 @@ def test_rows_that_do_not_sum_to_one(constructor, name, data, factor):
 
 
 @integers
-@given(data=st.data(), value=st.integers(-(2**63), 2**63 - 1))
-def test_indices_outside_their_range(constructor, name, data, value):
+@given(data=st.data())
+def test_indices_outside_their_range(constructor, name, data):
     bound = constructor.integer[name]
-    if 0 <= value < bound:
-        value = -1 - value
+    value = data.draw(
+        st.sampled_from([-1, bound]) | st.integers(-(2**63), -1) | st.integers(bound, 2**63 - 1)
+    )
     array = constructor.arguments[name]
     positions = data.draw(indices(array.shape))
     text = refusal(constructor, name, spoil(array, positions, value))

@@ -197,6 +197,14 @@ def test_a_decision_is_held_exactly_until_its_visits_are_spent(learner):
     np.testing.assert_array_equal(run.trace.lengths, lengths)
 
 
+def test_playing_a_decision_leaves_it_as_it_was():
+    environment = PROBLEM.environment(Streams.from_seed(0))
+    decision = EpisodicDecision(Policy.uniform(3, 2), np.full((3, 3, 2), 4))
+    environment.begin(decision)
+    assert environment.interact(decision, 1000).finished
+    np.testing.assert_array_equal(decision.visits, 4)
+
+
 def test_same_seed_same_trace_other_seed_other_trace():
     first, again, other = (start(LEARNERS[0], seed).advance().trace for seed in (3, 3, 4))
     assert first.same_as(again)

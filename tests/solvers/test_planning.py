@@ -1,6 +1,8 @@
 """Optimal values and values of policies are the exact ones, up to a certificate that is kept."""
 
+import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +29,9 @@ from theoryrl.solvers import (
     solve,
     suboptimality_gaps,
 )
+
+PROGRAM_MODULE = sys.modules["theoryrl.solvers.episodic.linear_program"]
+"""The module, which the function of the same name hides."""
 
 LINEAR_PROGRAM = 1e-6
 """HiGHS stops at primal and dual infeasibilities of 1e-7; a tiny model adds up a few of them."""
@@ -153,6 +158,28 @@ def test_the_linear_program_agrees_and_its_bounds_contain_the_exact_optimum(reci
     # The program's policy is good from every state, not only on the way from rho.
     own = policy_evaluation(mdp, program.policy).value
     np.testing.assert_allclose(own, induction.value, rtol=0, atol=LINEAR_PROGRAM)
+
+
+@given(recipe=recipes(), seed=seeds)
+def test_the_bounds_of_the_linear_program_hold_whatever_its_solver_returns(recipe, seed):
+    """Weak duality needs no optimality: any mass gives a policy, and any prices an upper bound."""
+    mdp = random_mdp(**recipe)
+    rng = np.random.default_rng(seed)
+
+    def careless(cost, A_eq, b_eq, method):
+        prices = SimpleNamespace(marginals=rng.normal(size=len(b_eq)))
+        return SimpleNamespace(status=0, nit=0, x=rng.random(len(cost)), eqlin=prices)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PROGRAM_MODULE, "linprog", careless)
+        assert_contains(linear_program(mdp), exact_optimal_values(mdp))
+
+
+def test_a_linear_program_without_an_answer_is_an_error(monkeypatch):
+    failed = SimpleNamespace(status=4, message="numerical trouble")
+    monkeypatch.setattr(PROGRAM_MODULE, "linprog", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match="the occupancy program was not solved: numerical trouble"):
+        linear_program(random_mdp(0))
 
 
 @given(recipe=recipes())

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float
 
 from theoryrl.learners._counts import require_baseline, require_threshold, require_unit_rewards, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
-from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline, warm_start_counts
+from theoryrl.learners.offline_baseline import METHODS, LearnedBaseline, learn_baseline, warm_start_counts
 from theoryrl.models import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models._validation import check_choice, check_fraction, check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
@@ -203,6 +203,8 @@ class ConservativeLearner:
             check_real("baseline_value_bound", self.baseline_value_bound, low=0.0)
             if self.relative_loss is None:
                 raise ValueError("baseline_value_bound is used only together with relative_loss")
+        if self.offline is not None:
+            check_choice("offline", self.offline, METHODS)
         if self.warm_start and (self.offline is None or self.bounds != "kl"):
             raise ValueError(
                 "warm_start is valid only for bounds = 'kl' with an offline baseline: the comparators of "
@@ -237,7 +239,7 @@ class ConservativeLearner:
         require_known_or_noiseless(spec)
         threshold = self._threshold(spec)
         learned = self._learned(spec, threshold)
-        baseline = require_baseline(spec, type(self).__name__) if learned is None else learned.policy
+        baseline = require_baseline(spec, self.key) if learned is None else learned.policy
         H, S, A = spec.shape
         known = spec.rewards is not None
         counts = warm_start_counts(spec) if self.warm_start else None
@@ -288,7 +290,7 @@ class ConservativeLearner:
 
     def _threshold(self, spec: EpisodicSpec) -> float | None:
         if self.relative_loss is None:
-            return require_threshold(spec, type(self).__name__)
+            return require_threshold(spec, self.key)
         if self.baseline_value_bound is None:
             return None
         return (1 - self.relative_loss) * self.baseline_value_bound

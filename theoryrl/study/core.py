@@ -178,6 +178,7 @@ class Study:
         else:
             failures = self._run_here(cells, shelf, advance)
         if failures:
+            failures.sort(key=lambda failure: cells.index(failure[0]))
             raise CellError(failures) from failures[0][1]
 
     def _run_here(
@@ -197,7 +198,7 @@ class Study:
         return failures
 
     def _submit(
-        self, cells: Sequence[Cell], shelf: Store, executor: Executor, advance: Advance
+        self, cells: Sequence[Cell], shelf: Store, executor: Executor, advance: Advance, *, borrowed: bool
     ) -> list[tuple[Cell, Exception]]:
         jobs = {
             (name, key): pack(problem, bind(learner, problem), self.audit)

@@ -72,7 +72,7 @@ class Budget:
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> BudgetState:
         """Return the state before the first episode."""
         require_known_or_noiseless(spec)
-        baseline, threshold = require_baseline(spec, "Budget"), require_threshold(spec, "Budget")
+        baseline, threshold = require_baseline(spec, self.key), require_threshold(spec, self.key)
         rewards = np.zeros(spec.shape) if spec.rewards is None else spec.rewards
         family = FamilyState.start(rewards, baseline.stages(spec.horizon), spec.support)
         return BudgetState(family, baseline, spec.rho, threshold, spec.rewards is not None)

@@ -1,0 +1,248 @@
+"""StepMix, EpsMix, BPI-UCBVI and the budget learner: what a run is, and what bad input gets.
+
+The theorems themselves are checked in proofs_checks/test_stepmix.py.
+"""
+
+import numpy as np
+import pytest
+
+from theoryrl.instances import coin, hazard, random_conservative
+from theoryrl.learners import BPIUCBVI, Budget, EpsMix, StepMix, learn_baseline
+from theoryrl.models import EpisodicMDP, OfflineDataset, Policy, RewardNoise
+from theoryrl.protocol import EpisodicProblem, Outcome, Run, play
+from theoryrl.solvers import policy_value, simulate_episodes
+from theoryrl.theory.conservative import ROUNDING, audited_run
+
+LEARNERS = {
+    "stepmix": StepMix,
+    "stepmix, bernstein": lambda **o: StepMix(bounds="bernstein", **o),
+    "stepmix, optimistic-first": lambda **o: StepMix(orientation="optimistic-first", **o),
+    "stepmix, best-ucb": lambda **o: StepMix(switch_rule="best-ucb", **o),
+    "epsmix": EpsMix,
+    "epsmix, bpi-ucbvi": lambda **o: EpsMix(bounds="bpi-ucbvi", **o),
+    "bpi-ucbvi": BPIUCBVI,
+    "budget": Budget,
+}
+every_learner = pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
+
+
+@every_learner
+@pytest.mark.parametrize("growth", [0.0, 0.1])
+def test_stepwise_and_fused_runs_are_identical(make, growth):
+    fused, stepwise = (
+        play(hazard(), make(refresh_growth=growth), 300, seed=1, stepwise=flag) for flag in (False, True)
+    )
+    assert fused.same_as(stepwise)
+    np.testing.assert_array_equal(fused.values, stepwise.values)
+
+
+@every_learner
+def test_run_saved_in_the_middle_of_a_stretch_resumes_bit_for_bit(make, tmp_path):
+    model = random_conservative(seed=1)
+    whole = play(model, make(refresh_growth=0.1), 3000, seed=2)
+    run = Run(EpisodicProblem.from_conservative(model, "m"), make(refresh_growth=0.1), 3000, 2)
+    run.advance(1717).save(tmp_path / "run")
+    assert Run.load(tmp_path / "run").advance().trace.same_as(whole)
+
+
+class Recorded:
+    """An environment that answers with a recorded stream, whatever is decided."""
+
+    def __init__(self, outcomes):
+        self._outcomes = iter(outcomes)
+
+    def begin(self, decision):
+        pass
+
+    def interact(self, decision, rounds):
+        return next(self._outcomes)
+
+
+class Tap:
+    """A problem whose environment records (or replays) the interaction, while another model scores."""
+
+    def __init__(self, problem, outcomes=None):
+        self._problem, self._replayed, self.outcomes = problem, outcomes, []
+        self.key, self.benchmark = problem.key, problem.benchmark
+        self.decisions = []
+
+    def spec(self, rounds):
+        return self._problem.spec(rounds)
+
+    def value(self, decision):
+        self.decisions.append(decision)
+        return 0.0
+
+    def environment(self, streams):
+        if self._replayed is not None:
+            return Recorded(self._replayed)
+        inner, outcomes = self._problem.environment(streams), self.outcomes
+
+        class Recorder:
+            begin = staticmethod(inner.begin)
+
+            @staticmethod
+            def interact(decision, rounds):
+                outcome = inner.interact(decision, rounds)
+                outcomes.append(Outcome(*outcome))
+                return outcome
+
+        return Recorder()
+
+
+@every_learner
+def test_decisions_depend_on_the_interaction_alone_and_not_on_the_true_kernel(make):
+    model = random_conservative(seed=2)
+    true = EpisodicProblem(model.mdp, "true", model.baseline, model.threshold)
+    scrambled = EpisodicMDP(np.roll(model.mdp.P, 1, axis=0), model.mdp.r, model.mdp.rho)
+    value = policy_value(scrambled, model.baseline)
+    assert value != policy_value(model.mdp, model.baseline)
+    other = EpisodicProblem(scrambled, "other", model.baseline)
+    object.__setattr__(other, "threshold", model.threshold)  # which may be infeasible there
+    first = Tap(true)
+    Run(first, make(refresh_growth=0.1), 400, 0).advance()
+    second = Tap(other, first.outcomes)
+    Run(second, make(refresh_growth=0.1), 400, 0).advance()
+    assert len(first.decisions) == len(second.decisions)
+    for a, b in zip(first.decisions, second.decisions, strict=True):
+        assert a.diagnostics == b.diagnostics
+        assert type(a.policy) is type(b.policy)
+
+
+@pytest.mark.parametrize("make", [StepMix, EpsMix])
+def test_unknown_deterministic_rewards_are_learnt_and_the_run_stays_safe(make):
+    model = hazard()
+    problem = EpisodicProblem(model.mdp, "m", model.baseline, model.threshold, known_rewards=False)
+    trace = play(problem, make(refresh_growth=0.1), 3000, 0)
+    assert trace.values.min() >= model.threshold - ROUNDING
+    assert trace.values[-1] > trace.values[0]
+
+
+def test_unknown_noisy_rewards_are_refused():
+    model = hazard()
+    noisy = EpisodicMDP(model.mdp.P, model.mdp.r, model.mdp.rho, noise=RewardNoise("bernoulli"))
+    problem = EpisodicProblem(noisy, "m", model.baseline, model.threshold, known_rewards=False)
+    with pytest.raises(ValueError, match=r"spec\.rewards is missing"):
+        play(problem, StepMix(), 5)
+
+
+def test_rewards_outside_the_unit_interval_are_refused():
+    mdp = EpisodicMDP.stationary(np.ones((1, 1, 1)), [[2.0]], [1.0], 2, reward_range=(0, 2))
+    problem = EpisodicProblem(mdp, "m", Policy.uniform(1, 1), 1.0)
+    with pytest.raises(ValueError, match="reward_range"):
+        play(problem, StepMix(), 5)
+
+
+def test_known_support_makes_the_bounds_sharper_and_keeps_them_true():
+    model = hazard(p=0.3, kappa=0.1)
+    counts = []
+    for known in (False, True):
+        problem = EpisodicProblem(model.mdp, "m", model.baseline, model.threshold, known_support=known)
+        trace = play(problem, StepMix(refresh_growth=0.1), 20_000, 0)
+        assert trace.values.min() >= model.threshold - ROUNDING
+        counts.append(trace.count(trace.stretch_diagnostics["kind"] != 0))
+    assert counts[1] < counts[0]
+
+
+def test_several_modes_at_once_are_never_looser_than_the_trivial_bounds_and_stay_safe():
+    run = audited_run(hazard(), StepMix(bounds="kl+bernstein", refresh_growth=0.1), 2000, 0, "both")
+    assert run.true_claims
+    assert run.trace.values.min() >= run.threshold - ROUNDING
+
+
+@pytest.mark.parametrize("options", [{"clip": True}, {"running": False}, {"n_min": 2}])
+def test_refinements_keep_every_claim_true(options):
+    run = audited_run(coin(kappa=0.1), StepMix(refresh_growth=0.1, **options), 3000, 0, "refined")
+    assert run.true_claims
+    assert run.trace.values.min() >= run.threshold - ROUNDING
+
+
+def test_a_start_distribution_is_averaged_over():
+    """The constraint is on the average value, not on that of each first state."""
+    model = random_conservative(seed=0)
+    rho = np.array([0.2, 0.3, 0.1, 0.4, 0.0])
+    mdp = EpisodicMDP(model.mdp.P, model.mdp.r, rho)
+    threshold = policy_value(mdp, model.baseline) - 0.2
+    trace = play(EpisodicProblem(mdp, "m", model.baseline, threshold), StepMix(refresh_growth=0.1), 3000, 0)
+    assert trace.values.min() >= threshold - ROUNDING
+
+
+@pytest.mark.parametrize("bound", [None, 2.6])
+def test_relative_loss_keeps_the_stated_share_of_the_baselines_value(bound):
+    """hazard: V^b = 2.5; with an upper bound of 2.6 the threshold is (1 - alpha) 2.6."""
+    model = hazard()
+    problem = EpisodicProblem(model.mdp, "m", model.baseline)
+    learner = StepMix(relative_loss=0.08, baseline_value_bound=bound, refresh_growth=0.1)
+    trace = play(problem, learner, 3000, 0)
+    assert trace.values.min() >= 0.92 * 2.5 - ROUNDING
+    moving = trace.stretch_diagnostics["threshold"]
+    assert (moving >= 0.92 * 2.5 - ROUNDING).all()
+    assert np.ptp(moving) == 0 if bound else moving[0] > moving[-1]
+
+
+@pytest.mark.parametrize("method", ["fold-hoeffding", "fold-bernstein", "vi-lcb", "kl"])
+def test_learned_policy_is_the_best_or_next_to_best_given_much_data(method):
+    """On hazard with p = .3 the two best policies are worth 2.86 and 2.80; the baseline 2.5."""
+    model = hazard(p=0.3, kappa=0.2)
+    behaviour = Policy.uniform(2, 2)
+    data = simulate_episodes(model.mdp, behaviour, 60_000, np.random.default_rng(0))
+    learned = learn_baseline(data, model.mdp.r, model.mdp.rho, 0.05, method)
+    value = policy_value(model.mdp, learned.policy)
+    optimum = EpisodicProblem(model.mdp).benchmark
+    assert learned.certificate <= value + ROUNDING
+    assert value >= optimum - 0.06 - ROUNDING
+    assert learned.certificate > 2.5
+
+
+def test_methods_that_split_the_data_refuse_dependent_or_too_few_episodes():
+    mdp = hazard().mdp
+    data = simulate_episodes(mdp, Policy.uniform(2, 2), 4, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="at least 5 episodes"):
+        learn_baseline(data, mdp.r, mdp.rho, 0.05, "fold-hoeffding")
+    dependent = OfflineDataset(data.states, data.actions, data.rewards, 2, 2, independent=False)
+    with pytest.raises(ValueError, match=r"data\.independent must be true"):
+        learn_baseline(dependent, mdp.r, mdp.rho, 0.05, "fold-bernstein")
+    learn_baseline(dependent, mdp.r, mdp.rho, 0.05, "kl")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"delta": 0.0}, r"delta must be in \(0, 1\); got 0"),
+        ({"delta": float("nan")}, "delta"),
+        ({"bounds": "hoeffding"}, "bounds must be one of kl, bernstein, bpi-ucbvi; got 'hoeffding'"),
+        ({"bonus_scale": 0.0}, "bonus_scale must be positive"),
+        ({"refresh_growth": -0.1}, "refresh_growth"),
+        ({"orientation": "sideways"}, "orientation must be one of"),
+        ({"n_min": 0}, "n_min must be at least 1"),
+        ({"switch_rule": "max"}, "switch_rule must be one of min, best-ucb"),
+        ({"relative_loss": 1.0}, "relative_loss"),
+        ({"baseline_value_bound": 2.0}, "baseline_value_bound is used only together with relative_loss"),
+        ({"offline": "magic"}, "offline must be one of"),
+        ({"warm_start": True}, "warm_start is valid only"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        StepMix(**options)
+
+
+def test_what_the_problem_lacks_is_named():
+    model = hazard()
+    with pytest.raises(ValueError, match=r"stepmix needs a problem with a threshold"):
+        play(model.mdp, StepMix(), 5)
+    with pytest.raises(ValueError, match=r"epsmix needs a problem with a baseline"):
+        play(EpisodicProblem(model.mdp, "m", threshold=1.0), EpsMix(), 5)
+    with pytest.raises(ValueError, match=r"needs spec\.offline"):
+        play(EpisodicProblem(model.mdp, "m", threshold=1.0), StepMix(offline="kl"), 5)
+    with pytest.raises(ValueError, match=r"threshold must be below the baseline's value 2\.5"):
+        EpisodicProblem(model.mdp, "m", model.baseline, 2.5)
+    with pytest.raises(ValueError, match="rounds must be at least 1; got 0"):
+        play(model, StepMix(), 0)
+
+
+def test_scaled_bonuses_are_announced_and_recorded():
+    with pytest.warns(UserWarning, match="guarantee is void"):
+        learner = StepMix(bonus_scale=0.5)
+    assert not play(hazard(), learner, 5).guaranteed
+    assert play(hazard(), StepMix(bonus_scale=2.0), 5).guaranteed
