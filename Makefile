@@ -86,7 +86,7 @@ wheel: $(VENV)/.development
 	@rm -rf build/wheel
 	@$(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
 	@$(BIN)/python -m zipfile --test build/wheel/theoryrl-*.whl
-	@for file in py.typed cli.py models/__init__.py; do \
+	@for file in py.typed cli/__init__.py models/__init__.py; do \
 		$(BIN)/python -m zipfile --list build/wheel/theoryrl-*.whl | grep -q "^theoryrl/$$file " \
 		|| { echo "the wheel lacks theoryrl/$$file" >&2; exit 1; }; done
 

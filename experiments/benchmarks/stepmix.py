@@ -69,21 +69,20 @@ def main() -> None:
             )
     cold, warm = verify_seconds(3)
     lines.append(f"| `theoryrl verify stepmix`, nothing compiled | {cold:.1f} | | |")
-    lines.append(
-        f"| `theoryrl verify stepmix`, compiled | {np.median(warm):.1f} | {warm.min():.1f} | {warm.max():.1f} |"
-    )
+    middle, low, high = np.median(warm), warm.min(), warm.max()
+    lines.append(f"| `theoryrl verify stepmix`, compiled | {middle:.1f} | {low:.1f} | {high:.1f} |")
     rows = "\n".join(lines)
     print(rows)
     REPORT.write_text(f"""# StepMix: speed
 
-Whole runs on `random-conservative` (S = A = 5, H = 3), lazy refresh with g = {GROWTH}, one thread, exact value
-of every executed policy included; {arguments.repetitions} repetitions after one that is not counted.
+Whole runs on `random-conservative` (S = A = 5, H = 3), lazy refresh with g = {GROWTH}, one thread, exact
+value of every executed policy included; {arguments.repetitions} repetitions after one that is not counted.
 
 {rows}
 
 Made by `OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python experiments/benchmarks/stepmix.py` with Python
-{platform.python_version()}, theoryrl {version("theoryrl")}, numba {version("numba")}, numpy {version("numpy")},
-on {os.cpu_count()} cores.
+{platform.python_version()}, theoryrl {version("theoryrl")}, numba {version("numba")}, numpy
+{version("numpy")}, on {os.cpu_count()} cores.
 """)
 
 

@@ -182,7 +182,7 @@ def test_relative_loss_keeps_the_stated_share_of_the_baselines_value(bound):
 
 @pytest.mark.parametrize("method", ["fold-hoeffding", "fold-bernstein", "vi-lcb", "kl"])
 def test_learned_policy_is_the_best_or_next_to_best_given_much_data(method):
-    """On hazard with p = .3 the two best policies are worth 2.86 and 2.80; the baseline 2.5."""
+    """On hazard with p = .3 the two best policies are worth 2.86 and 2.80, the behaviour about 1.6."""
     model = hazard(p=0.3, kappa=0.2)
     behaviour = Policy.uniform(2, 2)
     data = simulate_episodes(model.mdp, behaviour, 60_000, np.random.default_rng(0))
@@ -191,7 +191,7 @@ def test_learned_policy_is_the_best_or_next_to_best_given_much_data(method):
     optimum = EpisodicProblem(model.mdp).benchmark
     assert learned.certificate <= value + ROUNDING
     assert value >= optimum - 0.06 - ROUNDING
-    assert learned.certificate > 2.5
+    assert learned.certificate > policy_value(model.mdp, behaviour)
 
 
 def test_methods_that_split_the_data_refuse_dependent_or_too_few_episodes():

@@ -252,7 +252,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(step, tmp_path, monkeypa
     def fail(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr(f"theoryrl.models.storage.{step}", fail)
+    monkeypatch.setattr(f"theoryrl._files.{step}", fail)
     with pytest.raises(OSError, match="disk full"):
         save(EXAMPLES["MixturePolicy"], path)
     assert_identical(EXAMPLES["Policy"], load(path))

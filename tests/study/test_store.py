@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import theoryrl
 from tests.study import toy
+from theoryrl._files import DamagedFileError, seal, unseal, write_atomically
 from theoryrl.study import StoreError
-from theoryrl.study._files import DamagedFileError, seal, unseal, write_atomically
 from theoryrl.study.store import CELLS, MANIFEST, Store
 
 
@@ -87,9 +87,7 @@ def test_a_sealed_file_is_an_ordinary_archive_without_pickles(tmp_path):
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    monkeypatch.setattr(
-        "theoryrl.study._files.os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError("full"))
-    )
+    monkeypatch.setattr("theoryrl._files.os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         write_atomically(path, b"new")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]

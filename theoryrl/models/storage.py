@@ -14,14 +14,13 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from theoryrl._files import write_atomically
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
@@ -71,8 +70,9 @@ def save(model: Any, path: str | Path) -> None:
     tree = _encode(model, "", arrays)
     header = json.dumps({"format": FORMAT, "version": VERSION, "model": tree})
     content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **{HEADER: np.array(header)}, **arrays)
-    _write_atomically(Path(path), content.getvalue())
+    entries: dict[str, Any] = {HEADER: np.array(header), **arrays}
+    np.savez_compressed(content, **entries)
+    write_atomically(Path(path), content.getvalue())
 
 
 def load(path: str | Path) -> Any:
@@ -144,18 +144,6 @@ def _read_archive(path: str | Path, content: bytes) -> tuple[dict[str, Any], dic
     except Exception as error:  # bytes at random can make the readers of zip, npy and JSON raise anything
         raise ValueError(f"{path} is damaged or not a model file of theoryrl: {error!r}") from error
     return (header if isinstance(header, dict) else {}), arrays
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _is_model(value: Any) -> bool:

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkab
 import numpy as np
 from jaxtyping import Float, Int
 
+from theoryrl._files import write_atomically
 from theoryrl.models._validation import check_count
 
 SpecT_contra = TypeVar("SpecT_contra", contravariant=True)
@@ -203,13 +204,11 @@ class Trace:
 
     def same_as(self, other: Trace) -> bool:
         """Whether two traces agree bit for bit, round by round, seed and names aside."""
+        mine, theirs = self.diagnostics, other.diagnostics
         return (
             np.array_equal(self.values, other.values)
-            and self.stretch_diagnostics.keys() == other.stretch_diagnostics.keys()
-            and all(
-                np.array_equal(array, other.diagnostics[name], equal_nan=True)
-                for name, array in self.diagnostics.items()
-            )
+            and mine.keys() == theirs.keys()
+            and all(np.array_equal(mine[name], theirs[name], equal_nan=True) for name in mine)
         )
 
 
@@ -297,10 +296,7 @@ class Run:
     def save(self, path: str | Path) -> None:
         """Write the run to a file with a checksum, from which `load` resumes it."""
         body = pickle.dumps(self, protocol=5)
-        target = Path(path)
-        partial = target.with_name(target.name + ".part")
-        partial.write_bytes(sha256(body).digest() + body)
-        partial.replace(target)
+        write_atomically(Path(path), sha256(body).digest() + body)
 
     @staticmethod
     def load(path: str | Path) -> Run:

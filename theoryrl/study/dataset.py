@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+from theoryrl._files import seal, unseal, write_atomically
 from theoryrl.protocol import Trace
-from theoryrl.study._files import seal, unseal, write_atomically
 from theoryrl.study.store import Result
 
 RUN = ("learner", "instance", "seed")

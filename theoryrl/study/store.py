@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import theoryrl
+from theoryrl._files import DamagedFileError, seal, unseal, write_atomically
 from theoryrl.protocol import Trace
-from theoryrl.study._files import DamagedFileError, seal, unseal, write_atomically
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -7,7 +7,7 @@ are recalled; their validity, b and c are proved in `_constrained`. K_0 is recal
 S^2 A H^3 / margin^2, which needs the margin: by default the data decide instead, and the baseline is
 played until its pessimistic value passes the threshold.
 
-The box has |P' - P| <= 2 beta for any two kernels in it, so every feasible policy of the program is safe.
+The box has ``|P' - P| <= 2 beta`` for any two kernels in it, so every feasible policy of the program is safe.
 The program picks its kernel itself, so the certificate of a policy is its largest pessimistic value over
 the box, computed by dynamic programming and not read off the solver.
 """

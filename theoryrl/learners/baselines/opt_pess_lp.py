@@ -6,9 +6,9 @@ r + c b in the objective and r - b in the constraint. That shape is the paper's.
 recalled only (a bonus of order (1 + S H) sqrt(ln(S A H K / delta) / n), an optimism factor of order
 1 + H / margin), and are not used: b here is proved by the lines below, c in `_constrained`.
 
-By Pinsker's inequality |phat - P|_1 <= sqrt(2 KL(phat || P)) <= sqrt(2 x / n), with x the Dirichlet
+By Pinsker's inequality ``|phat - P|_1 <= sqrt(2 KL(phat || P)) <= sqrt(2 x / n)``, with x the Dirichlet
 mixture threshold that holds for all counts of all H S A cells at once with probability 1 - delta, so
-b_h = (H-h-1) min(1, sqrt(x / (2 n))) bounds |(phat - P) V| for every V with values in [0, H-h-1].
+b_h = (H-h-1) min(1, sqrt(x / (2 n))) bounds ``|(phat - P) V|`` for every V with values in [0, H-h-1].
 """
 
 from __future__ import annotations
