@@ -256,25 +256,33 @@ class Run:
     def advance(self, rounds: int | None = None) -> Run:
         """Play up to `rounds` more rounds (default: to the end) and return self."""
         target = self.rounds if rounds is None else min(self.rounds, self.played + rounds)
-        problem, learner, environment, state = self.problem, self.learner, self._environment, self.state
+        learner, environment, state = self.learner, self._environment, self.state
         played, decision = self.played, self._decision
-        lengths, values, diagnostics = self._lengths, self._values, self._diagnostics
-        while played < target:
-            if decision is None:
-                decision = learner.plan(state)
-                extra = self._audit(problem, state, decision) if self._audit else None
-                environment.begin(decision)
-                lengths.append(0)
-                values.append(problem.value(decision))
-                diagnostics.append({**decision.diagnostics, **extra} if extra else decision.diagnostics)
-            outcome = environment.interact(decision, 1 if self._stepwise else target - played)
-            state = learner.update(state, decision, outcome.observation)
-            played += outcome.rounds
-            lengths[-1] += outcome.rounds
-            if outcome.finished:
-                decision = None
-        self.played, self._decision, self.state = played, decision, state
+        try:
+            while played < target:
+                if decision is None:
+                    decision = learner.plan(state)
+                    self._open_stretch(decision, state)
+                    environment.begin(decision)
+                outcome = environment.interact(decision, 1 if self._stepwise else target - played)
+                state = learner.update(state, decision, outcome.observation)
+                played += outcome.rounds
+                self._lengths[-1] += outcome.rounds
+                if outcome.finished:
+                    decision = None
+        finally:
+            self.played, self._decision, self.state = played, decision, state
         return self
+
+    def _open_stretch(self, decision: Any, state: Any) -> None:
+        """Score a new decision, and give it a row of the trace."""
+        value = self.problem.value(decision)
+        row = decision.diagnostics
+        if self._audit:
+            row = {**row, **self._audit(self.problem, state, decision)}
+        self._lengths.append(0)
+        self._values.append(value)
+        self._diagnostics.append(row)
 
     @property
     def trace(self) -> Trace:
