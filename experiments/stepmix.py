@@ -131,7 +131,7 @@ def write(name: str, part: Part, out: Path) -> None:
 
 def contenders(model: ConservativeMDP, n_min: int = 1) -> dict[str, Any]:
     """Return the four learners of the main comparison, all with ``kl`` bounds."""
-    shared = {"refresh_growth": LAZY, "n_min": n_min}
+    shared: dict[str, Any] = {"refresh_growth": LAZY, "n_min": n_min}
     return {
         "StepMix": StepMix(**shared),
         "EpsMix": EpsMix(**shared),
@@ -150,7 +150,7 @@ def caution(trace: Trace) -> float:
     return cautious_episodes(trace) if "kind" in trace.stretch_diagnostics else 0.0
 
 
-def mean_sd(samples: Sequence[float]) -> str:
+def mean_sd(samples: Sequence[float] | np.ndarray) -> str:
     """Write mean and standard deviation with sensible digits."""
     mean, sd = float(np.mean(samples)), float(np.std(samples, ddof=1)) if len(samples) > 1 else 0.0
     digits = 1 if abs(mean) < 100 else 0
@@ -261,7 +261,7 @@ def safety(setting: Setting) -> Part:
     optimum, gamma = float(runs["benchmark"].mean()), model.threshold
     figure, axes = panels(2, 3, width=3.6, height=2.8)
     margin_ax, count_ax = axes[2], axes[5]
-    rows, numbers = [], {}
+    rows, numbers = [], dict[str, Any]()
     for ax, who in zip(axes[[0, 1, 3, 4]], LEADING, strict=True):
         values = runs["value"].sel(learner=who).transpose("seed", "round").values
         below = values < gamma - ROUNDING
@@ -303,7 +303,7 @@ def certificate(setting: Setting) -> Part:
     points = log_points(rounds)
     models = {"random 0": random_conservative(seed=0), "hazard p=.3": hazard(p=0.3, kappa=0.1)}
     figure, axes = panels(1, 2, width=4.8)
-    rows, numbers = [], {}
+    rows, numbers = [], dict[str, Any]()
     for ax, (name, model) in zip(axes, models.items(), strict=True):
         for who, learner in list(contenders(model).items())[:2]:
             runs = setting.map(audited_run, [(model, learner, rounds, seed, name) for seed in range(seeds)])
@@ -346,7 +346,7 @@ def margins(setting: Setting) -> Part:
     rounds, seeds = setting.scope.pick((50_000, 2), (400_000, 10))
     kappas = 0.2 / 2.0 ** np.arange(setting.scope.pick(3, 5))
     figure, (ax,) = panels(1, 1, width=5.2)
-    rows, numbers = [], {}
+    rows, numbers = [], dict[str, Any]()
     for who in LEADING[:2]:
         jobs = [
             (model, contenders(model)[who], rounds, seed)
@@ -379,7 +379,7 @@ def modes(setting: Setting) -> Part:
     cells = [(who, bounds) for who in makers for bounds in ("kl", "bernstein", "bpi-ucbvi")]
     jobs = [(model, makers[who](bounds=bounds, refresh_growth=LAZY), rounds, 0) for who, bounds in cells]
     figure, axes = panels(1, 2, width=4.4, sharey=True)
-    rows, numbers = [], {}
+    rows, numbers = [], dict[str, Any]()
     for (who, bounds), trace in zip(cells, setting.map(play, jobs), strict=True):
         ax = axes[list(makers).index(who)]
         colour = {"kl": "#0072B2", "bernstein": "#D55E00", "bpi-ucbvi": "#009E73"}[bounds]
@@ -407,7 +407,7 @@ def baselines(setting: Setting) -> Part:
     """Every other learner of the library on a small `hazard`, where linear programs are affordable."""
     rounds, seeds = setting.scope.pick((5000, 2), (200_000, 5))
     model = hazard(horizon=4, p=0.5, kappa=0.2)
-    lazy = {"refresh_growth": LAZY}
+    lazy: dict[str, Any] = {"refresh_growth": LAZY}
     thin = UCBVI(bonus_scale=0.01, **lazy)
     learners = contenders(model) | {
         "always baseline": AlwaysBaseline(),
@@ -422,7 +422,7 @@ def baselines(setting: Setting) -> Part:
     runs = Study({"hazard": model}, learners, rounds, seeds).run(setting.executor, progress=False)
     runs = runs.isel(instance=0)
     figure, axes = panels(1, 2, width=5.0, height=3.8)
-    rows, numbers = [], {}
+    rows, numbers = [], dict[str, Any]()
     for who in learners:
         own = runs.sel(learner=who)
         regret, below = own["final_regret"].values, own["violations"].values
@@ -467,7 +467,8 @@ def offline(setting: Setting) -> Part:
     gamma = policy_value(model.mdp, Policy(behaviour)) - LOSS
     sizes = np.array([30, 100, 300, 1000, 3000, 10_000])
     figure, axes = panels(1, 2, width=4.8)
-    rows, numbers = [], {"gamma": gamma, "behaviour": gamma + LOSS}
+    rows: list[list[str]] = []
+    numbers: dict[str, Any] = {"gamma": gamma, "behaviour": gamma + LOSS}
     colours = {"kl": "#0072B2", "fold-hoeffding": "#D55E00", "fold-bernstein": "#009E73"}
     for method, colour in colours.items():
         jobs = [(model, behaviour, int(n), method, seed) for n in sizes for seed in range(pick(3, 10))]
@@ -514,7 +515,7 @@ def _online(
 ) -> dict[str, Any]:
     """Play 2e4 episodes with a baseline learned from 1000, counts warm or cold; return the numbers."""
     rounds, seeds = setting.scope.pick((5000, 2), (20_000, 5))
-    points, numbers = log_points(rounds), {}
+    points, numbers = log_points(rounds), dict[str, Any]()
     problems = []
     for seed in range(seeds):
         data = simulate_episodes(model.mdp, Policy(behaviour), 1000, np.random.default_rng([seed, 1000]))

@@ -188,7 +188,7 @@ def _points(run: ConservativeRun) -> np.ndarray:
 
 def _refresh_budget(run: ConservativeRun) -> float:
     growths = np.log(run.trace.rounds) / np.log1p(run.refresh_growth)
-    return float(run.problem.mdp.r.size * (1 + growths))
+    return float(1 + run.problem.mdp.r.size * (1 + growths))
 
 
 def _worst_value(run: ConservativeRun) -> float:
@@ -426,7 +426,7 @@ THEOREMS = (
     ),
     Theorem(
         key="stepmix.lazy-refresh",
-        statement="With g > 0 the bounds are refreshed at most SAH (1 + log K / log(1 + g)) times.",
+        statement="With g > 0 the bounds are computed at most 1 + SAH (1 + log K / log(1 + g)) times.",
         source=_PAGE + ", lazy refresh",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
