@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.instances import coin, fork, hard, hazard
-from theoryrl.learners import BPIUCBVI, Budget, EpsMix, StepMix
+from theoryrl.learners import Budget, EpsMix, StepMix
 from theoryrl.learners.stepmix import OPTIMISTIC
 from theoryrl.models import ConservativeMDP, EpisodicMDP, Policy
 from theoryrl.protocol import EpisodicProblem, Trace, play
@@ -267,17 +267,16 @@ def coin_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Iterator
     )
 
 
-def hard_curves(scope: Scope, learners: Mapping[str, Make] | None = None) -> Iterator[Curve]:
+def hard_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Iterator[Curve]:
     """Yield the final regret over K on the family `hard`, whose gap shrinks with K."""
     horizons = 2 ** np.arange(10, scope.pick(18, 19))
     models = [hard(rounds=int(K)) for K in horizons]
-    players = learners or {**MIXERS, "unconstrained": _unconstrained}
     yield from rate_curves(
         horizons.astype(np.float64),
         models,
         [int(K) for K in horizons],
         lambda trace: trace.final_regret,
-        players,
+        learners,
         scope.pick(8, 20),
         ("episodes K", "regret"),
         scope.seed,
@@ -287,7 +286,7 @@ def hard_curves(scope: Scope, learners: Mapping[str, Make] | None = None) -> Ite
 FIXED_GAPS = (0.1, 0.4)
 
 
-def minimax_curves(scope: Scope, learners: Mapping[str, Make] | None = None) -> Iterator[Curve]:
+def minimax_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Iterator[Curve]:
     """Yield, over K, the regret at the worst of several gaps: the quantity that sqrt(K) is about.
 
     With the shrinking gap of `hard` alone the regret of *any* policy is at most 2 sqrt(K), so that
@@ -297,8 +296,7 @@ def minimax_curves(scope: Scope, learners: Mapping[str, Make] | None = None) -> 
     """
     horizons = 4 ** np.arange(5, scope.pick(9, 10))
     seeds = range(scope.seed, scope.seed + scope.pick(24, 60))
-    players = learners or {**MIXERS, "unconstrained": _unconstrained}
-    for name, make in players.items():
+    for name, make in learners.items():
         fixed = [
             np.array([play(hard(gap=gap), make(), int(horizons[-1]), s).regret_at(horizons) for s in seeds])
             for gap in FIXED_GAPS
@@ -309,10 +307,6 @@ def minimax_curves(scope: Scope, learners: Mapping[str, Make] | None = None) -> 
             shrinking = np.array([play(model, make(), int(K), seed).final_regret for seed in seeds])
             samples.append(max([shrinking, *(regrets[:, index] for regrets in fixed)], key=np.mean))
         yield Curve(name, horizons * 1.0, np.array(samples), "episodes K", "regret at the worst gap")
-
-
-def _unconstrained() -> BPIUCBVI:
-    return BPIUCBVI(bounds="kl", refresh_growth=0.1)
 
 
 def budget_learner(model: ConservativeMDP) -> Budget:
