@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from theoryrl.models._validation import check_fraction
-from theoryrl.theory.statistics import Interval
+from theoryrl.theory.statistics import Interval, slope_interval
 
 CONFIDENCE = 0.95
 TAIL = 0.1
@@ -109,7 +109,6 @@ def regret_slope(
     """Return the slope of log(mean regret) on log(rounds) over the end of the curve.
 
     Whole curves are resampled, not points: one run's regret at two rounds is one piece of evidence.
-    (`theoryrl.theory.slope_interval` is for samples that are independent from one abscissa to the next.)
 
     Parameters
     ----------
@@ -134,16 +133,9 @@ def regret_slope(
     curves = regret[:, chosen]
     if len(chosen) < 2 or (curves.mean(axis=0) <= 0).any():
         return UNDEFINED
-    x = np.log(rounds[chosen])
-    weights = (x - x.mean()) / np.square(x - x.mean()).sum()
-    estimate = float(np.log(curves.mean(axis=0)) @ weights)
-    if len(curves) < 2:
-        return Interval(estimate, math.nan, math.nan)
-    draws = np.random.default_rng(seed).integers(len(curves), size=(resamples, len(curves)))
-    means = np.stack([curves[draw].mean(axis=0) for draw in draws])
-    slopes = np.log(means[(means > 0).all(axis=1)]) @ weights
-    low, high = np.quantile(slopes, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(estimate, min(float(low), estimate), max(float(high), estimate))
+    x = rounds[chosen].astype(np.float64)
+    fit = slope_interval(x, curves.T, confidence, resamples, seed, paired=True)
+    return fit if len(curves) > 1 else Interval(fit.estimate, math.nan, math.nan)
 
 
 def _spread(rounds: np.ndarray, tail: float) -> np.ndarray:

@@ -63,6 +63,11 @@ class Scope(NamedTuple):
         """Return the value for this profile."""
         return quick if self.profile == "quick" else full
 
+    def seeds(self, quick: int, full: int) -> range:
+        """Return that many seeds of runs, different ones for different seeds of the scope."""
+        first = 1000 * self.seed
+        return range(first, first + self.pick(quick, full))
+
 
 class Curve(NamedTuple):
     """Evidence for a rate: samples of a quantity at increasing problem sizes.
@@ -75,6 +80,8 @@ class Curve(NamedTuple):
         Sizes [X] and samples [X, N].
     x_label, y_label
         For the figure.
+    paired
+        Whether column i of the samples is one run seen at every size.
     """
 
     instance: str
@@ -82,6 +89,7 @@ class Curve(NamedTuple):
     samples: Float[np.ndarray, "X N"]
     x_label: str = "x"
     y_label: str = "y"
+    paired: bool = False
     guaranteed: bool = True
 
 
@@ -388,7 +396,7 @@ def _judge_expectation(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
 def _judge_rate(theorem: Theorem, pieces: Sequence[Curve]) -> _Finding:
     assert theorem.slopes is not None
     low, high = theorem.slopes
-    fits = [slope_interval(curve.x, curve.samples) for curve in pieces]
+    fits = [slope_interval(curve.x, curve.samples, paired=curve.paired) for curve in pieces]
     verdicts = [_slope_verdict(curve, fit, low, high) for curve, fit in zip(pieces, fits, strict=True)]
     violations = verdicts.count(Verdict.VIOLATED)
     verdict = next(v for v in (Verdict.VIOLATED, Verdict.INCONCLUSIVE, Verdict.HOLDS) if v in verdicts)
@@ -410,7 +418,7 @@ def _slope_verdict(curve: Curve, fit: Interval, low: float, high: float) -> Verd
     """Holds if the interval is admissible; violated if even one at the false-alarm level is not."""
     if low <= fit.low and fit.high <= high:
         return Verdict.HOLDS
-    wide = slope_interval(curve.x, curve.samples, confidence=0.68)
+    wide = slope_interval(curve.x, curve.samples, confidence=0.68, paired=curve.paired)
     radius = 4.9 * (wide.high - wide.low) / 2
     disjoint = fit.estimate - radius > high or fit.estimate + radius < low
     return Verdict.VIOLATED if disjoint else Verdict.INCONCLUSIVE

@@ -65,6 +65,7 @@ def slope_interval(
     confidence: float = CONFIDENCE,
     resamples: int = 1000,
     seed: int = 0,
+    paired: bool = False,
 ) -> Interval:
     """Return the slope of log mean(y) on log x with a bootstrap interval over the samples.
 
@@ -78,6 +79,9 @@ def slope_interval(
         Of the two-sided percentile interval.
     resamples, seed
         Size of the bootstrap and its seed.
+    paired
+        Whether column i is one run seen at every x; then whole runs are resampled. Otherwise all
+        samples are independent.
 
     Raises
     ------
@@ -94,7 +98,8 @@ def slope_interval(
             raise ValueError(f"{name}[{index}] must be positive; got {array[index]!r}")
     rng = np.random.default_rng(seed)
     N = samples.shape[1]
-    draws = rng.integers(N, size=(resamples, len(x), N))
+    draws = rng.integers(N, size=(resamples, 1 if paired else len(x), N))
+    draws = np.broadcast_to(draws, (resamples, len(x), N))
     resampled = np.take_along_axis(samples[None], draws, axis=2).mean(axis=2)
     centred = np.log(x) - np.log(x).mean()
     weights = centred / (centred @ centred)

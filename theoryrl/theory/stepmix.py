@@ -82,17 +82,15 @@ def certified_runs(scope: Scope) -> Iterator[ConservativeRun]:
         for bounds in ("kl", "bernstein", "bpi-ucbvi"):
             learner = StepMix(bounds=bounds, refresh_growth=0.1)
             yield conservative.audited_run(
-                model, learner, scope.pick(20_000, 1_000_000), scope.seed, f"{name}, {bounds}"
+                model, learner, scope.pick(20_000, 1_000_000), scope.seeds(1, 1)[0], f"{name}, {bounds}"
             )
 
 
 def tight_baseline_runs(scope: Scope) -> Iterator[ConservativeRun]:
     """Yield runs whose threshold is just below the value of a deterministic baseline."""
-    for seed in range(scope.pick(3, 20)):
+    for seed in scope.seeds(3, 20):
         for make in (StepMix, EpsMix):
-            yield conservative.audited_run(
-                hazard(p=0.5, kappa=0.01), make(), 50, scope.seed + seed, "hazard kappa=.01"
-            )
+            yield conservative.audited_run(hazard(p=0.5, kappa=0.01), make(), 50, seed, "hazard kappa=.01")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +114,8 @@ def budget_violations(scope: Scope) -> Iterator[Violations]:
 
 def _violations(scope: Scope, make: Make) -> Iterator[Violations]:
     model = hazard(p=0.5, kappa=0.1)
-    for seed in range(scope.pick(5, 20)):
-        trace = play(model, make(model), 2000, scope.seed + seed)
+    for seed in scope.seeds(5, 20):
+        trace = play(model, make(model), 2000, seed)
         below = trace.values < model.threshold - conservative.ROUNDING
         margin = np.cumsum(trace.values - model.threshold).min()
         yield Violations(f"hazard, seed {seed}", int(below.sum()), float(margin))
@@ -152,11 +150,11 @@ def saturation_curves(scope: Scope) -> Iterator[Curve]:
     horizons = np.array([10_000, 30_000, 100_000, scope.pick(300_000, 1_000_000)])
     model = random_conservative(seed=0)
     for name, make in MIXERS.items():
-        traces = [play(model, make(), int(horizons[-1]), scope.seed + seed) for seed in range(5)]
+        traces = [play(model, make(), int(horizons[-1]), seed) for seed in scope.seeds(5, 20)]
         regrets = np.array([trace.regret_at(horizons) for trace in traces]).T
-        yield Curve(f"{name}, regret", horizons * 1.0, regrets, "episodes K", "regret")
+        yield Curve(f"{name}, regret", horizons * 1.0, regrets, "episodes K", "regret", paired=True)
         counts = np.array([_cautious_at(trace, horizons) for trace in traces]).T
-        yield Curve(f"{name}, N", horizons * 1.0, counts, "episodes K", "non-optimistic episodes")
+        yield Curve(f"{name}, N", horizons * 1.0, counts, "episodes K", "non-optimistic N", paired=True)
 
 
 def _cautious_at(trace: Trace, horizons: np.ndarray) -> np.ndarray:
