@@ -201,7 +201,7 @@ VARIANTS: tuple[tuple[Make, Mapping[str, str]], ...] = (
 def small_runs(scope: Scope) -> Iterator[ConservativeRun]:
     """Yield short runs on random instances at delta = 0.5, one per instance, all variants in turn."""
     rng = np.random.default_rng([scope.seed, 1])
-    for index in range(scope.pick(240, 1000)):
+    for index in range(scope.pick(200, 1000)):
         make, options = VARIANTS[index % len(VARIANTS)]
         learner = make(delta=0.5, refresh_growth=0.1, **options)
         yield audited_run(boltzmann_instance(rng), learner, 600, index, f"random {index}")
