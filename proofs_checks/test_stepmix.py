@@ -662,7 +662,7 @@ def test_learned_baseline_is_safe_online_and_the_gate_refuses_little_data(option
         play(refused, StepMix(offline="kl"), 10, 0)
 
 
-# Statistical companions of the dossier of checks.
+# Statistical companions of the theorems.
 
 
 def test_lazy_refresh_costs_little_regret() -> None:
