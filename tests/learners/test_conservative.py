@@ -11,7 +11,7 @@ from theoryrl.learners import BPIUCBVI, Budget, EpsMix, StepMix, learn_baseline
 from theoryrl.models import EpisodicMDP, OfflineDataset, Policy, RewardNoise
 from theoryrl.protocol import EpisodicProblem, Outcome, Run, play
 from theoryrl.solvers import policy_value, simulate_episodes
-from theoryrl.theory.conservative import ROUNDING, audited_run
+from theoryrl.theory.conservative import ROUNDING, FamilyAudit, audited_run
 
 LEARNERS = {
     "stepmix": StepMix,
@@ -246,3 +246,14 @@ def test_scaled_bonuses_are_announced_and_recorded():
         learner = StepMix(bonus_scale=0.5)
     assert not play(hazard(), learner, 5).guaranteed
     assert play(hazard(), StepMix(bonus_scale=2.0), 5).guaranteed
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_warm_started_bounds_are_true_whether_or_not_rewards_are_known(known):
+    model = random_conservative(seed=0)
+    data = simulate_episodes(model.mdp, model.baseline, 300, np.random.default_rng(0))
+    problem = EpisodicProblem(model.mdp, "m", threshold=1.2, offline=data, known_rewards=known)
+    learner = StepMix(offline="kl", warm_start=True, refresh_growth=0.1)
+    trace = play(problem, learner, 3000, 0, audit=FamilyAudit())
+    assert trace.diagnostics["upper_claim"].min() >= -ROUNDING
+    assert trace.diagnostics["lower_claim"].min() >= -ROUNDING

@@ -92,7 +92,7 @@ def learn_baseline(
     check_choice("method", method, METHODS)
     check_fraction("delta", delta)
     H, S, A = data.horizon, data.n_states, data.n_actions
-    known = _observed_rewards(data) if rewards is None else real_array("rewards", rewards, (H, S, A))
+    known = observed_rewards(data) if rewards is None else real_array("rewards", rewards, (H, S, A))
     check_interval("rewards", known, 0.0, 1.0)
     if method != "kl" and not data.independent:
         raise ValueError(f"data.independent must be true for method {method!r}, which splits the episodes")
@@ -131,7 +131,8 @@ def _subsampled_counts(data: OfflineDataset, delta: float) -> Int[np.ndarray, "H
     return counts
 
 
-def _observed_rewards(data: OfflineDataset) -> Float[np.ndarray, "H S A"]:
+def observed_rewards(data: OfflineDataset) -> Float[np.ndarray, "H S A"]:
+    """Return the rewards seen in the data; 0 where a pair was never visited."""
     rewards = np.zeros((data.horizon, data.n_states, data.n_actions))
     stage = np.broadcast_to(np.arange(data.horizon), data.actions.shape)
     rewards[stage, data.states[:, :-1], data.actions] = data.rewards

@@ -24,7 +24,13 @@ from jaxtyping import Bool, Float
 
 from theoryrl.learners._counts import require_baseline, require_threshold, require_unit_rewards, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
-from theoryrl.learners.offline_baseline import METHODS, LearnedBaseline, learn_baseline, warm_start_counts
+from theoryrl.learners.offline_baseline import (
+    METHODS,
+    LearnedBaseline,
+    learn_baseline,
+    observed_rewards,
+    warm_start_counts,
+)
 from theoryrl.models import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models._validation import check_choice, check_fraction, check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
@@ -243,7 +249,9 @@ class ConservativeLearner:
         H, S, A = spec.shape
         known = spec.rewards is not None
         counts = warm_start_counts(spec) if self.warm_start else None
-        rewards = spec.rewards if spec.rewards is not None else np.zeros((H, S, A))
+        rewards = np.zeros((H, S, A)) if spec.rewards is None else spec.rewards
+        if self.warm_start and spec.rewards is None and spec.offline is not None:
+            rewards = observed_rewards(spec.offline)
         family = FamilyState.start(rewards, baseline.stages(H), spec.support, counts)
         return ConservativeState(
             family=family,

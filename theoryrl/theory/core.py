@@ -321,7 +321,9 @@ def compare(theorem: Theorem, piece: Any) -> Comparison:
     )
     measured, bound = np.atleast_1d(*sides)
     measured, bound = measured.ravel(), bound.ravel()
-    if np.isnan(measured).any() or np.isnan(bound).any():
+    undecidable = np.isnan(measured) | np.isnan(bound) | (np.isinf(measured) & (measured > 0))
+    undecidable |= np.isinf(bound) & (bound < 0)
+    if undecidable.any():
         return Comparison(math.nan, math.nan, math.nan, math.inf, True)
     if theorem.kind is Kind.IDENTITY:
         error = np.abs(measured - bound) / np.maximum(1.0, np.abs(bound))
