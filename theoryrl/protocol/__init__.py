@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import ConservativeMDP, EpisodicMDP
@@ -18,13 +19,18 @@ from theoryrl.protocol.core import (
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
 
+_POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
+    EpisodicMDP: (EpisodicProblem, "episodic"),
+    ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+}
+"""Type of model to the problem that it poses, and that problem's key when none is given."""
+
 
 def as_problem(model: Any, key: str | None = None) -> Problem[Any, Any]:
     """Return the problem that a model poses; a problem is returned as it is."""
-    if isinstance(model, EpisodicMDP):
-        return EpisodicProblem(model, key or "episodic")
-    if isinstance(model, ConservativeMDP):
-        return EpisodicProblem.from_conservative(model, key or "conservative")
+    if type(model) in _POSED:
+        pose, default = _POSED[type(model)]
+        return pose(model, key or default)
     if hasattr(model, "environment") and hasattr(model, "spec"):
         return model
     raise TypeError(f"expected a model or a problem; got {type(model).__name__}")

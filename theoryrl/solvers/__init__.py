@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl._registry import Registry
@@ -10,35 +11,49 @@ from theoryrl.solvers import episodic
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 
-EPISODIC_METHODS = Registry(
-    "method",
-    [
-        ("backward-induction", episodic.backward_induction),
-        ("linear-program", episodic.linear_program),
-    ],
-)
+METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
+    EpisodicMDP: Registry(
+        "method",
+        [
+            ("backward-induction", episodic.backward_induction),
+            ("linear-program", episodic.linear_program),
+        ],
+    ),
+}
+"""The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
 
-def solve(model: Any, method: str = "auto") -> Solution:
+def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     """Solve a model for its optimal value and policy.
 
     Parameters
     ----------
     model
-        An `EpisodicMDP`, or a `ConservativeMDP` (whose unconstrained optimum is returned).
+        A model of one of the types in `METHODS`, or a `ConservativeMDP` (whose unconstrained optimum
+        is returned).
     method
-        ``"auto"`` (backward induction), ``"backward-induction"`` or ``"linear-program"``.
+        Key of a solver for that type of model, or ``"auto"``.
+    options
+        Passed on to the solver, such as a tolerance.
 
     Returns
     -------
     Solution
         With proven bounds on the optimal value.
+
+    Raises
+    ------
+    TypeError
+        If no solver takes such a model.
+    UnknownKeyError
+        If the method is not one for this type of model.
     """
     if isinstance(model, ConservativeMDP):
         model = model.mdp
-    if not isinstance(model, EpisodicMDP):
+    if type(model) not in METHODS:
         raise TypeError(f"solve takes a model of theoryrl.models; got {type(model).__name__}")
-    return EPISODIC_METHODS["backward-induction" if method == "auto" else method](model)
+    methods = METHODS[type(model)]
+    return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["EPISODIC_METHODS", "Solution", "solve", *episodic.__all__]
+__all__ = ["METHODS", "Solution", "solve", *episodic.__all__]
