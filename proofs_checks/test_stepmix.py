@@ -47,7 +47,7 @@ from theoryrl.theory.conservative import ConservativeRun, audited_run
 from theoryrl.theory.core import Curve
 from theoryrl.theory.stepmix import Certificate, NestedPair, Violations
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*safety guarantee is void:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 
 
 @pytest.fixture(scope="module")

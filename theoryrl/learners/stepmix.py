@@ -14,7 +14,6 @@ and ``bpi-ucbvi`` is in the style of the paper with constants that dominate ``be
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -24,6 +23,7 @@ from jaxtyping import Bool, Float
 
 from theoryrl.learners._counts import require_baseline, require_threshold, require_unit_rewards, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
+from theoryrl.learners._guarantee import warn_if_void
 from theoryrl.learners.offline_baseline import (
     METHODS,
     LearnedBaseline,
@@ -221,17 +221,19 @@ class ConservativeLearner:
             self.bounds, share, self.bonus_scale, self.n_min, self.orientation, self.running, self.clip
         )
         object.__setattr__(self, "_options", options)
-        if not self.guaranteed:
-            warnings.warn(
-                f"{type(self).__name__}: the safety guarantee is void "
-                f"(bonus_scale = {self.bonus_scale}, allow_uncertified = {self.allow_uncertified})",
-                stacklevel=3,
-            )
+        warn_if_void(self, self.bonus_scale, *self._reservations())
 
     @property
     def guaranteed(self) -> bool:
         """Whether the constants are those of the theory."""
-        return self.bonus_scale >= 1 and not self.allow_uncertified and self.offline != "vi-lcb"
+        return self.bonus_scale >= 1 and not self._reservations()
+
+    def _reservations(self) -> list[str]:
+        """What voids the guarantee besides scaled bonuses."""
+        reasons = ["allow_uncertified is set"] if self.allow_uncertified else []
+        if self.offline == "vi-lcb":
+            reasons.append("offline = 'vi-lcb' has no stated confidence")
+        return reasons
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> ConservativeState:
         """Return the state before the first episode.

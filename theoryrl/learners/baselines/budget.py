@@ -9,6 +9,7 @@ import numpy as np
 
 from theoryrl.learners._counts import require_baseline, require_threshold, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
+from theoryrl.learners._guarantee import warn_if_void
 from theoryrl.learners.stepmix import BASELINE, OPTIMISTIC, record, require_known_or_noiseless
 from theoryrl.models import DeterministicPolicy, MarkovPolicy
 from theoryrl.models._validation import check_real
@@ -63,6 +64,7 @@ class Budget:
             check_real("baseline_value", self.baseline_value, low=0.0)
         options = BoundOptions(self.bounds, self.delta, self.bonus_scale, n_min=self.n_min)
         object.__setattr__(self, "_options", options)
+        warn_if_void(self, self.bonus_scale)
 
     @property
     def guaranteed(self) -> bool:
