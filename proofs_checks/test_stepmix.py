@@ -248,6 +248,55 @@ def test_decision_mutant_is_caught(key: str, mutant: Any, where: dict[str, Any])
     assert report.verdict is Verdict.VIOLATED
 
 
+# Mutants of the relative form.
+
+
+class RelativeToLowerBound(StepMix):
+    """Takes the lower bound of the baseline's value, which weakens the constraint."""
+
+    def _current_threshold(self, state: Any, baseline_upper: float) -> float:
+        assert self.relative_loss is not None
+        return (1 - self.relative_loss) * float(state.start_bounds()[1][-1])
+
+
+RELATIVE_MUTANTS = [
+    ("stepmix.relative-safety", RelativeToLowerBound),
+    ("stepmix.relative-safety", SwappedWeight),
+    ("stepmix.relative-threshold", RelativeToLowerBound),
+    ("stepmix.relative-interpolation", SwappedWeight),
+    ("stepmix.relative-interpolation", MixesBelow),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "mutant"), RELATIVE_MUTANTS, ids=[f"{k}-{m.__name__}" for k, m in RELATIVE_MUTANTS]
+)
+def test_mutant_of_the_relative_form_is_caught(key: str, mutant: Any) -> None:
+    """On hazard with alpha = .04 the threshold is 2.4 of the baseline's 2.5."""
+    model = hazard(p=0.5, kappa=0.1)
+    problem = EpisodicProblem(model.mdp, "hazard", model.baseline)
+    learner = mutant(relative_loss=0.04, refresh_growth=0.1)
+    runs = [audited_run(problem, learner, 2000, seed, "mutant") for seed in range(4)]
+    report = check(THEOREMS[key], runs)
+    assert report.instances == len(runs), "the mutant's bounds must stay true, or the check says nothing"
+    assert report.verdict is Verdict.VIOLATED
+
+
+def test_a_relative_run_whose_stated_bound_is_false_is_refused() -> None:
+    """V^b = 2.5: the upper bound must be at least that, and .96 of it below."""
+    model = hazard(p=0.5, kappa=0.1)
+    problem = EpisodicProblem(model.mdp, "hazard", model.baseline)
+    refusals = {
+        2.4: r"baseline_value_bound must be at least the baseline's value 2\.5; got 2\.4",
+        2.7: r"threshold must be below the baseline's value 2\.5 .*; got 2\.59",
+    }
+    for bound, message in refusals.items():
+        learner = StepMix(relative_loss=0.04, baseline_value_bound=bound)
+        with pytest.raises(ValueError, match=message):
+            audited_run(problem, learner, 10, 0, "refused")
+    audited_run(problem, StepMix(relative_loss=0.04, baseline_value_bound=2.6), 10, 0, "accepted")
+
+
 # Mutants of a theorem's constants, and of evidence that is not about a run.
 
 

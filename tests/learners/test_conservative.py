@@ -200,6 +200,43 @@ def test_learned_policy_is_the_best_or_next_to_best_given_much_data(method):
     assert learned.certificate > policy_value(model.mdp, behaviour)
 
 
+def test_a_threshold_that_is_stated_twice_or_cannot_be_met_is_refused():
+    model = hazard()
+    with pytest.raises(ValueError, match=r"problem states one, spec\.threshold = 2\.4: drop relative_loss"):
+        play(model, StepMix(relative_loss=0.08), 5)
+    problem = EpisodicProblem(model.mdp, "m", model.baseline)
+    with pytest.raises(ValueError, match=r"must be below the horizon 5, .*; got 5\.52"):
+        play(problem, StepMix(relative_loss=0.08, baseline_value_bound=6.0), 5)
+    for value in (2.0, 5.5):
+        with pytest.raises(
+            ValueError, match=r"baseline_value must be above the threshold 2\.\d+ and at most"
+        ):
+            play(model, Budget(baseline_value=value), 5)
+
+
+def test_a_relative_run_with_a_learned_baseline_is_relative_to_that_one():
+    """Behaviour 80/20 on hazard: the learned policy is worth more than the behaviour."""
+    model = hazard(p=0.3, kappa=0.2)
+    stages = model.baseline.stages(5)
+    data = simulate_episodes(
+        model.mdp, Policy(0.8 * stages + 0.2 * stages[..., ::-1]), 1000, np.random.default_rng(0)
+    )
+    problem = EpisodicProblem(model.mdp, "m", offline=data)
+    run = audited_run(problem, StepMix(offline="kl", relative_loss=0.1, refresh_growth=0.1), 2000, 0, "m")
+    learned = learn_baseline(data, model.mdp.r, model.mdp.rho, 0.025, "kl")
+    assert run.baseline_value == pytest.approx(policy_value(model.mdp, learned.policy), abs=ROUNDING)
+    assert run.threshold == pytest.approx(0.9 * run.baseline_value, abs=ROUNDING)
+    assert run.true_claims
+    assert run.trace.values.min() >= run.threshold - ROUNDING
+
+
+def test_an_audit_without_the_relative_loss_says_that_it_needs_it():
+    model = hazard()
+    problem = EpisodicProblem(model.mdp, "m", model.baseline)
+    with pytest.raises(ValueError, match="relative_loss must be given to the audit"):
+        play(problem, StepMix(relative_loss=0.08), 5, audit=FamilyAudit())
+
+
 def _vi_lcb_reference(data, r, delta, linear, cap):
     """VI-LCB in plain loops: subsample by the auxiliary half, then a backward pass."""
     H, S, A = r.shape

@@ -170,11 +170,13 @@ class ConservativeLearner:
     running, clip
         Refinements of the bounds; see `theoryrl.learners._family.BoundOptions`.
     relative_loss
-        alpha in (0, 1): the threshold is (1 - alpha) times the baseline's value instead of a given
-        gamma. Without `baseline_value_bound` the moving threshold (1 - alpha) U[H] is used, which is
-        safe on the same event.
+        alpha in (0, 1): the threshold is (1 - alpha) times the baseline's value, for problems that
+        state none (one that does is refused). Without `baseline_value_bound` the moving threshold
+        (1 - alpha) U[H] is used, which is safe on the same event.
     baseline_value_bound
-        An *upper* bound on the baseline's value, for the relative form.
+        An *upper* bound V_ub >= V^{pi^b} on the baseline's value, for the relative form; the threshold
+        is (1 - alpha) V_ub. It must be below V^{pi^b}, or the baseline itself would not satisfy it.
+        The learner cannot check these two conditions; an audited run refuses where they fail.
     offline
         Learn the baseline from the spec's data: ``"kl"``, ``"fold-hoeffding"``, ``"fold-bernstein"``
         or ``"vi-lcb"``. Then delta is split evenly between the data and the episodes.
@@ -242,7 +244,8 @@ class ConservativeLearner:
         ------
         ValueError
             If the spec lacks what the learner needs (a threshold, a baseline or data, unit rewards),
-            or the learned baseline's certificate does not reach the threshold.
+            has a threshold beside `relative_loss`, or the learned baseline's certificate does not reach
+            the threshold.
         """
         require_known_or_noiseless(spec)
         threshold = self._threshold(spec)
@@ -301,9 +304,21 @@ class ConservativeLearner:
     def _threshold(self, spec: EpisodicSpec) -> float | None:
         if self.relative_loss is None:
             return require_threshold(spec, self.key)
+        if spec.threshold is not None:
+            raise ValueError(
+                f"relative_loss = {self.relative_loss} makes a threshold from the baseline's value, but the "
+                f"problem states one, spec.threshold = {spec.threshold!r}: drop relative_loss, or play an "
+                "EpisodicProblem with a baseline and without a threshold"
+            )
         if self.baseline_value_bound is None:
             return None
-        return (1 - self.relative_loss) * self.baseline_value_bound
+        threshold = (1 - self.relative_loss) * self.baseline_value_bound
+        if threshold >= spec.horizon:
+            raise ValueError(
+                f"(1 - relative_loss) baseline_value_bound must be below the horizon {spec.horizon}, or no "
+                f"policy satisfies it; got {threshold!r}"
+            )
+        return threshold
 
     def _current_threshold(self, state: ConservativeState, baseline_upper: float) -> float:
         if state.threshold is not None:

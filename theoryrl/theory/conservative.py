@@ -60,20 +60,43 @@ def member_values(
 
 
 class FamilyAudit:
-    """Compares the bounds of a conservative learner with the true model, at every refresh."""
+    """Compares the bounds of a conservative learner with the true model, at every refresh.
 
-    def __init__(self, orientation: str = "baseline-first") -> None:
+    Parameters
+    ----------
+    orientation
+        As the learner's.
+    relative_loss, baseline_value_bound
+        As the learner's, where the problem states no threshold.
+    """
+
+    def __init__(
+        self,
+        orientation: str = "baseline-first",
+        relative_loss: float | None = None,
+        baseline_value_bound: float | None = None,
+    ) -> None:
         self._orientation = orientation
+        self._relative_loss = relative_loss
+        self._bound = baseline_value_bound
         self._comparators: np.ndarray | None = None
 
     def __call__(self, problem: EpisodicProblem, state: Any, decision: Any) -> Mapping[str, float]:
-        """Return the margins of the claims and the interpolated bounds of the choice."""
+        """Return the margins of the claims and the interpolated bounds of the choice.
+
+        Raises
+        ------
+        ValueError
+            If the baseline's true value does not exceed the fixed threshold (no margin), or exceeds what
+            was stated as its upper bound.
+        """
         family, choice, chosen = state.family, state.choice, state.members
         if self._comparators is None:
             self._comparators = comparator_values(problem.mdp, family.pi_b, self._orientation)
         greedy = (family.greedy[..., None] == np.arange(family.n.shape[2])).astype(np.float64)
         values = member_values(problem.mdp, family.pi_b, greedy, self._orientation)
         upper, lower = state.start_bounds()
+        baseline_value = float(values[-1, 0] @ problem.mdp.rho)
         w, conservative, bold = choice.weight, choice.switch, choice.bold
         return {
             "upper_claim": float((family.U - self._comparators)[chosen].min()),
@@ -83,7 +106,31 @@ class FamilyAudit:
             "bold_lower": float(lower[bold]),
             "optimistic_lower": float(lower[0]),
             "best_lower": float(lower[chosen].max()),
+            "baseline_value": baseline_value,
+            "aim": self._aim(problem, float(upper[-1]), baseline_value),
         }
+
+    def _aim(self, problem: EpisodicProblem, baseline_upper: float, baseline_value: float) -> float:
+        """Return the threshold that the learner has to certify, worked out anew; refuse a false one."""
+        if problem.threshold is not None:
+            aim = problem.threshold
+        elif self._relative_loss is None:
+            raise ValueError("relative_loss must be given to the audit: the problem states no threshold")
+        elif self._bound is None:
+            return (1 - self._relative_loss) * baseline_upper
+        else:
+            aim = (1 - self._relative_loss) * self._bound
+            if self._bound < baseline_value - ROUNDING:
+                raise ValueError(
+                    f"baseline_value_bound must be at least the baseline's value {baseline_value:.6g}; "
+                    f"got {self._bound!r}"
+                )
+        if aim >= baseline_value:
+            raise ValueError(
+                f"the threshold must be below the baseline's value {baseline_value:.6g} "
+                f"(the margin must be positive); got {aim!r}"
+            )
+        return aim
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +141,7 @@ class ConservativeRun:
     problem: EpisodicProblem
     trace: Trace
     refresh_growth: float = 0.0
+    relative_loss: float | None = None
 
     @property
     def guaranteed(self) -> bool:
@@ -102,14 +150,17 @@ class ConservativeRun:
 
     @property
     def threshold(self) -> float:
-        """gamma."""
-        assert self.problem.threshold is not None
-        return self.problem.threshold
+        """gamma: the problem's, or (1 - alpha) V^{pi^b} in the relative form."""
+        if self.problem.threshold is not None:
+            return self.problem.threshold
+        assert self.relative_loss is not None
+        return (1 - self.relative_loss) * self.baseline_value
 
     @cached_property
     def baseline_value(self) -> float:
-        """V^{pi^b}."""
-        assert self.problem.baseline is not None
+        """V^{pi^b}, of the given baseline or of the learned one."""
+        if self.problem.baseline is None:
+            return float(self.column("baseline_value")[0])
         return policy_value(self.problem.mdp, self.problem.baseline)
 
     @property
@@ -176,11 +227,15 @@ def boltzmann_instance(rng: np.random.Generator) -> ConservativeMDP:
     return ConservativeMDP(mdp, baseline, max(0.0, value - rng.uniform(0.05, 0.8) * max(spread, 0.01)))
 
 
-def audited_run(model: ConservativeMDP, learner: Any, rounds: int, seed: int, name: str) -> ConservativeRun:
-    """Play a conservative learner with the audit."""
-    problem = EpisodicProblem.from_conservative(model, name)
-    trace = play(problem, learner, rounds, seed, audit=FamilyAudit(learner.orientation))
-    return ConservativeRun(f"{name}, {learner.key}, seed {seed}", problem, trace, learner.refresh_growth)
+def audited_run(
+    model: ConservativeMDP | EpisodicProblem, learner: Any, rounds: int, seed: int, name: str
+) -> ConservativeRun:
+    """Play a conservative learner with the audit; in the relative form on a problem without a threshold."""
+    problem = model if isinstance(model, EpisodicProblem) else EpisodicProblem.from_conservative(model, name)
+    audit = FamilyAudit(learner.orientation, learner.relative_loss, learner.baseline_value_bound)
+    trace = play(problem, learner, rounds, seed, audit=audit)
+    instance = f"{name}, {learner.key}, seed {seed}"
+    return ConservativeRun(instance, problem, trace, learner.refresh_growth, learner.relative_loss)
 
 
 VARIANTS: tuple[tuple[Make, Mapping[str, str]], ...] = (
@@ -205,6 +260,39 @@ def small_runs(scope: Scope) -> Iterator[ConservativeRun]:
         make, options = VARIANTS[index % len(VARIANTS)]
         learner = make(delta=0.5, refresh_growth=0.1, **options)
         yield audited_run(boltzmann_instance(rng), learner, 600, index, f"random {index}")
+
+
+def relative_runs(scope: Scope) -> Iterator[ConservativeRun]:
+    """Yield runs in the relative form, with a known upper bound of V^b or without one.
+
+    Small random instances at delta = 0.5, and instances on which an unsafe decision shows at
+    delta = 0.05. The upper bound lies between V^b and V^b / (1 - alpha), as it must.
+    """
+    rng = np.random.default_rng([scope.seed, 9])
+    models = [boltzmann_instance(rng) for _ in range(scope.pick(30, 200))]
+    for index, model in enumerate(models):
+        yield _relative_run(model, 0.5, float(rng.uniform(0.02, 0.5)), index, 600, f"random {index}")
+    for seed in scope.seeds(4, 20):
+        for name, model in named_models().items():
+            alpha = 1 - model.threshold / policy_value(model.mdp, model.baseline)
+            yield _relative_run(model, 0.05, alpha, seed, 2000, name)
+
+
+def _relative_run(
+    model: ConservativeMDP, delta: float, alpha: float, seed: int, rounds: int, name: str
+) -> ConservativeRun:
+    make, orientation = ((StepMix, "baseline-first"), (EpsMix, "baseline-first"),
+                         (StepMix, "optimistic-first"))[seed // 2 % 3]  # fmt: skip
+    value = policy_value(model.mdp, model.baseline)
+    bound = None if seed % 2 == 0 else value * (1 + alpha / 2)
+    learner = make(
+        delta=delta,
+        refresh_growth=0.1,
+        orientation=orientation,
+        relative_loss=alpha,
+        baseline_value_bound=bound,
+    )
+    return audited_run(EpisodicProblem(model.mdp, name, model.baseline), learner, rounds, seed, name)
 
 
 def named_models() -> dict[str, ConservativeMDP]:

@@ -72,9 +72,20 @@ class Budget:
         return self.bonus_scale >= 1
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> BudgetState:
-        """Return the state before the first episode."""
+        """Return the state before the first episode.
+
+        Raises
+        ------
+        ValueError
+            If the spec lacks a baseline, a threshold or unit rewards, or `baseline_value` contradicts it.
+        """
         require_known_or_noiseless(spec)
         baseline, threshold = require_baseline(spec, self.key), require_threshold(spec, self.key)
+        if self.baseline_value is not None and not threshold < self.baseline_value <= spec.horizon:
+            raise ValueError(
+                f"baseline_value must be above the threshold {threshold!r} and at most the horizon "
+                f"{spec.horizon}; got {self.baseline_value!r}"
+            )
         rewards = np.zeros(spec.shape) if spec.rewards is None else spec.rewards
         family = FamilyState.start(rewards, baseline.stages(spec.horizon), spec.support)
         return BudgetState(family, baseline, spec.rho, threshold, spec.rewards is not None)
