@@ -495,6 +495,33 @@ def test_threshold_without_the_mixture_term_is_caught() -> None:
     assert check(THEOREMS["stepmix.kl-threshold"], streams).verdict is Verdict.VIOLATED
 
 
+TRANSPORT_MUTANTS = {
+    "leading constant below sqrt 2": ("stepmix.transport", lambda case: case.terms.root(leading=1.4)),
+    "lower-order constant below 1": ("stepmix.transport", lambda case: case.terms.root(lower_order=0.9)),
+    "no lower-order term": ("stepmix.transport", lambda case: case.terms.root(lower_order=0.0)),
+    "1/eta below 1/(2 eta)": (
+        "stepmix.transport-linear",
+        lambda case: case.terms.linear(case.eta, leading=0.45),
+    ),
+    "linear lower-order constant below 1": (
+        "stepmix.transport-linear",
+        lambda case: case.terms.linear(case.eta, lower_order=0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPORT_MUTANTS)
+def test_transport_with_too_small_a_constant_is_caught(name: str) -> None:
+    key, bound = TRANSPORT_MUTANTS[name]
+    assert check(_with_bound(key, bound)).verdict is Verdict.VIOLATED
+
+
+def test_transport_is_as_tight_as_its_leading_constant_allows(reports: dict[str, Any]) -> None:
+    """For small alpha the distance is at most sqrt(2 Var alpha), 1/sqrt 2 of the bound, and reaches it."""
+    assert 0.70 < reports["stepmix.transport"].tightness < math.sqrt(0.5) + 1e-6
+    assert 0.66 < reports["stepmix.transport-linear"].tightness < math.sqrt(0.5) + 1e-6
+
+
 @dataclass
 class Reference:
     """A plain NumPy version of the ``bernstein`` family pass, with switches for its terms."""

@@ -26,7 +26,7 @@ from theoryrl.solvers import (
     policy_value,
     simulate_episodes,
 )
-from theoryrl.theory import concentration, conservative
+from theoryrl.theory import concentration, conservative, transport
 from theoryrl.theory.conservative import MIXERS, ConservativeRun, Make, boltzmann_instance
 from theoryrl.theory.core import Curve, Kind, Mark, Paper, Scope, Series, Theorem
 
@@ -501,6 +501,26 @@ THEOREMS = (
         measured=lambda stream: stream.excess,
         bound=lambda stream: 0.0,
         tolerance=0.0,
+    ),
+    Theorem(
+        key="stepmix.transport",
+        statement="KL(p||q) <= alpha, f in [0, b] move p f by at most 2 sqrt(Var_p(f) alpha) + 7/3 b alpha.",
+        source=_PAGE + ", transport lemma",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=transport.transports,
+        measured=lambda case: case.terms.distance,
+        bound=lambda case: case.terms.root(),
+    ),
+    Theorem(
+        key="stepmix.transport-linear",
+        statement="The same is within eta p f + (1/eta + 7/3) b alpha, for every eta > 0.",
+        source=_PAGE + ", transport lemma",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=transport.transports,
+        measured=lambda case: case.terms.distance,
+        bound=lambda case: case.terms.linear(case.eta),
     ),
     Theorem(
         key="stepmix.row-upper",
