@@ -26,7 +26,7 @@ from theoryrl.solvers import (
     policy_value,
     simulate_episodes,
 )
-from theoryrl.theory import concentration, conservative, transport
+from theoryrl.theory import concentration, conservative, refresh, transport
 from theoryrl.theory.conservative import MIXERS, ConservativeRun, Make, boltzmann_instance
 from theoryrl.theory.core import Curve, Kind, Mark, Paper, Scope, Series, Theorem
 
@@ -545,6 +545,28 @@ THEOREMS = (
         bound=lambda row: row.lowest_V,
     ),
     Theorem(
+        key="stepmix.bpi-row-upper",
+        statement="Under E1 one bpi-ucbvi step keeps the upper bound: r + p W <= Q~ whenever U >= W.",
+        source=_PAGE + ", mode bpi-ucbvi",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=concentration.bpi_rows,
+        measured=lambda row: row.highest_W,
+        bound=lambda row: row.upper,
+    ),
+    Theorem(
+        key="stepmix.bpi-row-lower",
+        statement="Under E1 and E2 one bpi-ucbvi step keeps the lower bound: Q_low <= r + p V.",
+        source=_PAGE + ", mode bpi-ucbvi",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=concentration.bpi_rows,
+        measured=lambda row: row.lower,
+        bound=lambda row: row.lowest_V,
+    ),
+    Theorem(
         key="stepmix.induction-upper",
         statement="If each row's error is within its radius, U^(j) >= W^(j) for all j, h, s.",
         source=_PAGE + ", induction over stages",
@@ -563,6 +585,38 @@ THEOREMS = (
         evidence=concentration.inductions,
         measured=lambda case: case.L,
         bound=lambda case: case.V,
+    ),
+    Theorem(
+        key="stepmix.current-bounds",
+        statement="At every refresh L^(j), j < H, is that of the current counts and the current barpi.",
+        source=_PAGE + ", refinements",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        evidence=refresh.refreshes,
+        measured=lambda run: run.difference,
+        bound=lambda run: 0.0,
+    ),
+    Theorem(
+        key="stepmix.delta-over-modes",
+        statement="Several bound modes at once: each has the radii of an equal share of delta.",
+        source=_PAGE + ", refinements",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=refresh.mode_splits,
+        measured=lambda split: split.used,
+        bound=lambda split: split.owed,
+    ),
+    Theorem(
+        key="stepmix.delta-over-phases",
+        statement="With offline data certificate and bounds are those of delta / 2 each.",
+        source=_PAGE + ", a learned baseline",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=refresh.phase_splits,
+        measured=lambda split: split.used,
+        bound=lambda split: split.owed,
     ),
     Theorem(
         key="stepmix.offline-certificate",
