@@ -106,6 +106,25 @@ def test_worked_example_catches_a_wrong_constant(name: str, monkeypatch: Patch) 
     assert not golden_holds()
 
 
+def golden_bernstein() -> bool:
+    return np.allclose(golden("bernstein"), (15.191755, 17.017419), atol=1e-6)
+
+
+BERNSTEIN_MUTANTS = {
+    "no union over n": ("8.0 * S * A * H * H * n * (n + 1.0) / share", "8.0 * S * A * H * H / share"),
+    "no union over comparators": ("8.0 * S * A * H * H * n * (n", "8.0 * S * A * H * n * (n"),
+    "one side": ("8.0 * S * A * H * H * n * (n", "4.0 * S * A * H * H * n * (n"),
+    "all of delta for E2": ("math.log(2.0 * S * A * H / share)", "math.log(S * A * H / share)"),
+}
+
+
+@pytest.mark.parametrize("name", BERNSTEIN_MUTANTS)
+def test_worked_example_catches_a_wrong_union_bound(name: str, monkeypatch: Patch) -> None:
+    assert golden_bernstein()
+    install(monkeypatch, mutant(*BERNSTEIN_MUTANTS[name]))
+    assert not golden_bernstein()
+
+
 # One row, and the induction over the stages, with radii that leave no slack.
 
 ROW_MUTANTS = {
@@ -143,7 +162,6 @@ CLIPPED = ("U[j] = np.minimum(U[j], U[previous])", "U[previous] = np.minimum(U[j
 TAIL = ("U[H, H - j :], L[H, H - j :]", "U[0, H - j :], L[0, H - j :]")
 INDUCTION_MUTANTS: dict[str, tuple[tuple[str, str], str, dict[str, Any]]] = {
     "bpi: 3 -> 2": (GOLDEN_MUTANTS["3 -> 2"], "upper", {"modes": "bpi-ucbvi", "cases": 400}),
-    "bpi: H squared -> H": (GOLDEN_MUTANTS["H squared -> H"], "lower", {"modes": "bpi-ucbvi", "cases": 400}),
     "bpi: lower bound from max over actions": (MAXIMUM, "lower", {"modes": "bpi-ucbvi"}),
     "running maximum of all members": (RUNNING, "lower", {"modes": "kl", "cases": 300, "refreshes": 8}),
     "every mode with the first one's radius": (ANY_RADIUS, "upper", {"modes": "kl+bernstein"}),

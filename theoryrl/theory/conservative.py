@@ -269,7 +269,7 @@ def relative_runs(scope: Scope) -> Iterator[ConservativeRun]:
     delta = 0.05. The upper bound lies between V^b and V^b / (1 - alpha), as it must.
     """
     rng = np.random.default_rng([scope.seed, 9])
-    models = [boltzmann_instance(rng) for _ in range(scope.pick(30, 200))]
+    models = [boltzmann_instance(rng) for _ in range(scope.pick(18, 200))]
     for index, model in enumerate(models):
         yield _relative_run(model, 0.5, float(rng.uniform(0.02, 0.5)), index, 600, f"random {index}")
     for seed in scope.seeds(4, 20):

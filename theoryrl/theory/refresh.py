@@ -61,9 +61,9 @@ class Refresh:
 def refreshes(scope: Scope) -> Iterator[Refresh]:
     """Yield short runs of every variant on random instances."""
     rng = np.random.default_rng([scope.seed, 12])
-    for index in range(scope.pick(20, 200)):
+    for index in range(scope.pick(10, 200)):
         make, variant = VARIANTS[index % len(VARIANTS)]
-        learner = make(delta=0.5, refresh_growth=0.5, n_min=1 + index // len(VARIANTS) % 2, **variant)
+        learner = make(delta=0.5, refresh_growth=0.5, n_min=1 + index % 3 // 2, **variant)
 
         def audit(problem: Any, state: Any, decision: Any, learner: Any = learner) -> Mapping[str, float]:
             again = recomputed_lower(state.family, learner._options, state.members)

@@ -505,7 +505,7 @@ THEOREMS = (
     Theorem(
         key="stepmix.transport",
         statement="KL(p||q) <= alpha, f in [0, b] move p f by at most 2 sqrt(Var_p(f) alpha) + 7/3 b alpha.",
-        source=_PAGE + ", transport lemma",
+        source=_PAGE + ", seminorm step and transport",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         evidence=transport.transports,
@@ -515,7 +515,7 @@ THEOREMS = (
     Theorem(
         key="stepmix.transport-linear",
         statement="The same is within eta p f + (1/eta + 7/3) b alpha, for every eta > 0.",
-        source=_PAGE + ", transport lemma",
+        source=_PAGE + ", seminorm step and transport",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         evidence=transport.transports,

@@ -1,6 +1,6 @@
 """Evidence on the transport lemma: how far an expectation moves between two distributions close in KL.
 
-If KL(p || q) <= alpha and f takes values in [0, b], then |(p - q) f| is at most
+If KL(p || q) <= alpha and f takes values in [0, b], then ``|(p - q) f|`` is at most
 2 sqrt(Var_p(f) alpha) + 7/3 b alpha, and that is at most eta p f + (1/eta + 7/3) b alpha for every
 eta > 0 (proof: StepMix page). The cases below are random, climbed towards the bounds, or extreme.
 """
