@@ -153,6 +153,8 @@ class Trace:
         Exact value per round of the decision of each stretch: shape [E].
     stretch_diagnostics
         Name to an array of shape [E].
+    delta
+        The failure probability that the learner was allowed; None for learners without one.
     """
 
     learner: str
@@ -163,6 +165,7 @@ class Trace:
     lengths: Int[np.ndarray, " E"]
     stretch_values: Float[np.ndarray, " E"]
     stretch_diagnostics: Mapping[str, Float[np.ndarray, " E"]] = field(default_factory=dict)
+    delta: float | None = None
 
     @property
     def rounds(self) -> int:
@@ -299,6 +302,7 @@ class Run:
             stretch_diagnostics={
                 name: np.array([row[name] for row in self._diagnostics], dtype=np.float64) for name in names
             },
+            delta=getattr(self.learner, "delta", None),
         )
 
     def save(self, path: str | Path) -> None:

@@ -156,6 +156,7 @@ class Store:
                 "seed": int(trace.seed),
                 "guaranteed": bool(trace.guaranteed),
                 "benchmark": float(trace.benchmark),
+                "delta": None if trace.delta is None else float(trace.delta),
             },
         }
         arrays = {"lengths": trace.lengths, "stretch_values": trace.stretch_values}

@@ -12,6 +12,7 @@ from theoryrl.models._validation import check_choice, check_count
 from theoryrl.theory import stepmix
 from theoryrl.theory.core import (
     Curve,
+    Evidence,
     Kind,
     Mark,
     Paper,
@@ -22,6 +23,7 @@ from theoryrl.theory.core import (
     UnguaranteedEvidenceError,
     Verdict,
     check,
+    credentials,
 )
 from theoryrl.theory.statistics import clopper_pearson, slope_interval
 
@@ -99,6 +101,7 @@ __all__ = [
     "PROFILES",
     "THEOREMS",
     "Curve",
+    "Evidence",
     "Kind",
     "Mark",
     "Paper",
@@ -111,6 +114,7 @@ __all__ = [
     "Verdict",
     "check",
     "clopper_pearson",
+    "credentials",
     "select",
     "slope_interval",
     "verify",

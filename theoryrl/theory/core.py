@@ -12,17 +12,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from jaxtyping import Float
 
+from theoryrl.protocol import Trace
 from theoryrl.theory.statistics import (
     CONFIDENCE,
     FALSE_ALARM,
     Interval,
     bounded_mean,
     clopper_pearson,
+    log_log_slope,
     slope_interval,
 )
 
@@ -65,32 +67,69 @@ class Scope(NamedTuple):
 
     def seeds(self, quick: int, full: int) -> range:
         """Return that many seeds of runs, different ones for different seeds of the scope."""
-        first = 1000 * self.seed
+        first = 10_000 * self.seed
         return range(first, first + self.pick(quick, full))
 
 
-class Curve(NamedTuple):
-    """Evidence for a rate: samples of a quantity at increasing problem sizes.
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the two sides of a theorem are computed from; each theorem's evidence is a subclass.
 
-    Attributes
+    Parameters
     ----------
     instance
-        What was measured.
+        What was examined.
+    group
+        For high-probability statements: pieces with the same group are independent samples of one claim.
+    guaranteed, delta
+        Whether every run behind it had the constants of the theory, and the largest failure probability
+        that those runs were allowed; `credentials` returns both. Facts about models have neither.
+    """
+
+    instance: str
+    group: str = field(default="", kw_only=True)
+    guaranteed: bool = field(default=True, kw_only=True)
+    delta: float | None = field(default=None, kw_only=True)
+
+
+class Credentials(TypedDict):
+    """What evidence must say of the runs that it was computed from."""
+
+    guaranteed: bool
+    delta: float | None
+
+
+def credentials(*traces: Trace) -> Credentials:
+    """Return whether all runs had the theory's constants, and the largest of their deltas."""
+    deltas = [trace.delta for trace in traces if trace.delta is not None]
+    return {
+        "guaranteed": all(trace.guaranteed for trace in traces),
+        "delta": max(deltas, default=None),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(Evidence):
+    """Evidence for a rate: samples of a quantity at increasing problem sizes.
+
+    Parameters
+    ----------
     x, samples
         Sizes [X] and samples [X, N].
     x_label, y_label
         For the figure.
     paired
         Whether column i of the samples is one run seen at every size.
+    exact
+        Whether the quantity is not random; then N = 1 and the slope has no error.
     """
 
-    instance: str
     x: Float[np.ndarray, " X"]
     samples: Float[np.ndarray, "X N"]
     x_label: str = "x"
     y_label: str = "y"
     paired: bool = False
-    guaranteed: bool = True
+    exact: bool = False
 
 
 class Series(NamedTuple):
@@ -278,19 +317,18 @@ def check(
     Raises
     ------
     UnguaranteedEvidenceError
-        If a run was made with other than the theory's constants.
+        If a run was made with other than the theory's constants, or with a larger delta.
+    TypeError
+        If a piece of evidence is not an `Evidence`, which could not say so.
     """
     started = time.perf_counter()
     source = theorem.evidence(scope or Scope()) if evidence is None else evidence
     pieces = []
     for piece in source:
-        if not allow_unguaranteed and not getattr(piece, "guaranteed", True):
-            raise UnguaranteedEvidenceError(
-                f"{theorem.key}: evidence {_name(piece)!r} was made with constants other than the theory's"
-            )
+        _admit(theorem, piece, allow_unguaranteed)
         if theorem.given is None or theorem.given(piece):
             pieces.append(piece)
-    finding = _JUDGES[theorem.kind](theorem, pieces) if pieces else _NOTHING
+    finding, examined = _judge(theorem, pieces)
     vacuous, note = _vacuity(theorem, pieces)
     series = finding.series
     if series is None and theorem.series is not None and pieces:
@@ -301,7 +339,7 @@ def check(
         measured=finding.measured,
         bound=finding.bound,
         tightness=finding.tightness,
-        instances=len(pieces),
+        instances=examined,
         violations=finding.violations,
         seconds=time.perf_counter() - started,
         detail="; ".join(filter(None, (finding.detail, note))),
@@ -310,15 +348,45 @@ def check(
     )
 
 
+def _admit(theorem: Theorem, piece: Any, allow_unguaranteed: bool) -> None:
+    """Raise unless the runs behind a piece of evidence are what the theorem is about."""
+    if not isinstance(piece, Evidence):
+        raise TypeError(f"{theorem.key}: evidence must be an Evidence; got {type(piece).__name__}")
+    if not allow_unguaranteed and not piece.guaranteed:
+        raise UnguaranteedEvidenceError(
+            f"{theorem.key}: evidence {piece.instance!r} was made with constants other than the theory's"
+        )
+    if theorem.delta is not None and piece.delta is not None and piece.delta > theorem.delta:
+        raise UnguaranteedEvidenceError(
+            f"{theorem.key}: evidence {piece.instance!r} was made at delta = {piece.delta:g}; "
+            f"the theorem is about delta <= {theorem.delta:g}"
+        )
+
+
 _NOTHING = _Finding(Verdict.INCONCLUSIVE, None, None, None, 0, "no evidence")
 
 
-def compare(theorem: Theorem, piece: Any) -> Comparison:
-    """Evaluate both sides on one piece of evidence."""
+def _judge(theorem: Theorem, pieces: Sequence[Any]) -> tuple[_Finding, int]:
+    """Return the finding, and on how many pieces of evidence something was compared."""
+    if theorem.kind is Kind.RATE:
+        return (_judge_rate(theorem, pieces) if pieces else _NOTHING), len(pieces)
+    if theorem.kind is Kind.EXPECTATION:
+        return (_judge_expectation(theorem, pieces) if pieces else _NOTHING), len(pieces)
+    found = [(piece, c) for piece in pieces if (c := compare(theorem, piece)) is not None]
+    if not found:
+        return _NOTHING, 0
+    judge = _judge_probability if theorem.kind is Kind.HIGH_PROBABILITY else _judge_surely
+    return judge(theorem, found), len(found)
+
+
+def compare(theorem: Theorem, piece: Any) -> Comparison | None:
+    """Evaluate both sides on one piece of evidence; None where it has nothing to compare."""
     sides = np.broadcast_arrays(
         np.asarray(theorem.measured(piece), dtype=np.float64),
         np.asarray(theorem.bound(piece), dtype=np.float64),
     )
+    if sides[0].size == 0:
+        return None
     measured, bound = np.atleast_1d(*sides)
     measured, bound = measured.ravel(), bound.ravel()
     undecidable = np.isnan(measured) | np.isnan(bound) | (np.isinf(measured) & (measured > 0))
@@ -327,12 +395,10 @@ def compare(theorem: Theorem, piece: Any) -> Comparison:
         return Comparison(math.nan, math.nan, math.nan, math.inf, True)
     if theorem.kind is Kind.IDENTITY:
         error = np.abs(measured - bound) / np.maximum(1.0, np.abs(bound))
-        worst = float(error.max(initial=0.0))
+        worst = float(error.max())
         limit = theorem.tolerance
         ratio = worst / limit if limit > 0 else (0.0 if worst == 0 else math.inf)
         return Comparison(worst, limit, ratio, worst - limit, worst > limit)
-    if measured.size == 0:
-        return Comparison(0.0, math.inf, 0.0, -math.inf, False)
     excess = measured - bound - theorem.tolerance * np.maximum(1.0, np.abs(bound))
     ratios = np.divide(measured, bound, out=np.full(bound.shape, -np.inf), where=bound > 0)
     tightest = (
@@ -347,29 +413,42 @@ def compare(theorem: Theorem, piece: Any) -> Comparison:
     )
 
 
-def _judge_surely(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
-    found = [compare(theorem, piece) for piece in pieces]
-    violations = sum(c.violated for c in found)
-    worst = max(found, key=lambda c: (c.violated, c.excess if c.violated else c.ratio))
-    verdict = Verdict.VIOLATED if violations else Verdict.HOLDS
-    detail = f"first at {_name(pieces[[c.violated for c in found].index(True)])}" if violations else ""
-    return _Finding(verdict, worst.measured, worst.bound, _largest_ratio(found), violations, detail)
+_Found = Sequence[tuple[Any, Comparison]]
 
 
-def _judge_probability(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
+def _judge_surely(theorem: Theorem, found: _Found) -> _Finding:
+    violating = [piece for piece, c in found if c.violated]
+    worst = max((c for _, c in found), key=lambda c: (c.violated, c.excess if c.violated else c.ratio))
+    verdict = Verdict.VIOLATED if violating else Verdict.HOLDS
+    detail = f"first at {violating[0].instance}" if violating else ""
+    return _Finding(verdict, worst.measured, worst.bound, _largest_ratio(found), len(violating), detail)
+
+
+def _judge_probability(theorem: Theorem, found: _Found) -> _Finding:
+    """Judge each group by its own rate, and all together: any of them may show a violation.
+
+    A true statement is called violated with probability at most `FALSE_ALARM`, shared by Bonferroni.
+    It is said to hold if every group's rate is at most delta with confidence `CONFIDENCE`.
+    """
     assert theorem.delta is not None
-    found = [compare(theorem, piece) for piece in pieces]
-    failures = sum(c.violated for c in found)
-    sure = clopper_pearson(failures, len(pieces), FALSE_ALARM)
-    likely = clopper_pearson(failures, len(pieces), 1 - CONFIDENCE)
-    if sure.low > theorem.delta:
+    groups: dict[str, list[bool]] = {}
+    for piece, comparison in found:
+        groups.setdefault(piece.group, []).append(comparison.violated)
+    pooled = [failed for group in groups.values() for failed in group]
+    samples = [pooled, *groups.values()] if len(groups) > 1 else [pooled]
+    level = FALSE_ALARM / len(samples)
+    surely_above = any(clopper_pearson(sum(g), len(g), level).low > theorem.delta for g in samples)
+    rates = {name: clopper_pearson(sum(g), len(g), 1 - CONFIDENCE) for name, g in groups.items()}
+    name, worst = max(rates.items(), key=lambda item: item[1].high)
+    if surely_above:
         verdict = Verdict.VIOLATED
     else:
-        verdict = Verdict.HOLDS if likely.high <= theorem.delta else Verdict.INCONCLUSIVE
-    detail = (
-        f"{failures} of {len(pieces)} runs fail; rate <= {likely.high:.3g} with confidence {CONFIDENCE:g}"
-    )
-    return _Finding(verdict, sure.estimate, theorem.delta, sure.estimate / theorem.delta, failures, detail)
+        verdict = Verdict.HOLDS if worst.high <= theorem.delta else Verdict.INCONCLUSIVE
+    detail = f"{sum(pooled)} of {len(pooled)} fail"
+    where = f" in each of {len(groups)} groups (least sure: {name})" if len(groups) > 1 else ""
+    detail += f"; rate <= {worst.high:.3g} with confidence {CONFIDENCE:g}{where}"
+    highest = max(rate.estimate for rate in rates.values())
+    return _Finding(verdict, highest, theorem.delta, highest / theorem.delta, sum(pooled), detail)
 
 
 def _judge_expectation(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
@@ -398,10 +477,16 @@ def _judge_expectation(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
 def _judge_rate(theorem: Theorem, pieces: Sequence[Curve]) -> _Finding:
     assert theorem.slopes is not None
     low, high = theorem.slopes
-    fits = [slope_interval(curve.x, curve.samples, paired=curve.paired) for curve in pieces]
-    verdicts = [_slope_verdict(curve, fit, low, high) for curve, fit in zip(pieces, fits, strict=True)]
-    violations = verdicts.count(Verdict.VIOLATED)
-    verdict = next(v for v in (Verdict.VIOLATED, Verdict.INCONCLUSIVE, Verdict.HOLDS) if v in verdicts)
+    level = FALSE_ALARM / len(pieces)
+    fits = [_fit(curve, CONFIDENCE) for curve in pieces]
+    wide = [_fit(curve, 1 - level) for curve in pieces]
+    violations = sum(w.low > high or w.high < low for w in wide)
+    if violations:
+        verdict = Verdict.VIOLATED
+    elif all(low <= fit.low and fit.high <= high for fit in fits):
+        verdict = Verdict.HOLDS
+    else:
+        verdict = Verdict.INCONCLUSIVE
     worst = max(fits, key=lambda fit: max(fit.estimate - high, low - fit.estimate))
     bound = high if abs(high - worst.estimate) <= abs(worst.estimate - low) else low
     curve = pieces[fits.index(worst)]
@@ -416,23 +501,11 @@ def _judge_rate(theorem: Theorem, pieces: Sequence[Curve]) -> _Finding:
     return _Finding(verdict, worst.estimate, bound, ratio, violations, detail, series)
 
 
-def _slope_verdict(curve: Curve, fit: Interval, low: float, high: float) -> Verdict:
-    """Holds if the interval is admissible; violated if even one at the false-alarm level is not."""
-    if low <= fit.low and fit.high <= high:
-        return Verdict.HOLDS
-    wide = slope_interval(curve.x, curve.samples, confidence=0.68, paired=curve.paired)
-    radius = 4.9 * (wide.high - wide.low) / 2
-    disjoint = fit.estimate - radius > high or fit.estimate + radius < low
-    return Verdict.VIOLATED if disjoint else Verdict.INCONCLUSIVE
-
-
-_JUDGES: dict[Kind, Callable[[Theorem, Sequence[Any]], _Finding]] = {
-    Kind.IDENTITY: _judge_surely,
-    Kind.INEQUALITY: _judge_surely,
-    Kind.HIGH_PROBABILITY: _judge_probability,
-    Kind.EXPECTATION: _judge_expectation,
-    Kind.RATE: _judge_rate,
-}
+def _fit(curve: Curve, confidence: float) -> Interval:
+    if curve.exact:
+        slope = log_log_slope(curve.x, curve.samples[:, 0])
+        return Interval(slope, slope, slope)
+    return slope_interval(curve.x, curve.samples, confidence, paired=curve.paired)
 
 
 def _vacuity(theorem: Theorem, pieces: Sequence[Any]) -> tuple[bool, str]:
@@ -452,13 +525,9 @@ def _vacuity(theorem: Theorem, pieces: Sequence[Any]) -> tuple[bool, str]:
     return False, f"{note}, from round {min(starts)} to {max(starts)} on"
 
 
-def _largest_ratio(found: Sequence[Comparison]) -> float | None:
-    ratios = [c.ratio for c in found if np.isfinite(c.ratio)]
+def _largest_ratio(found: _Found) -> float | None:
+    ratios = [c.ratio for _, c in found if np.isfinite(c.ratio)]
     return max(ratios) if ratios else None
-
-
-def _name(piece: Any) -> str:
-    return str(getattr(piece, "instance", piece))
 
 
 def _finite(number: float | None) -> float | None:
