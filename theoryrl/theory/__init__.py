@@ -10,6 +10,7 @@ from typing import Any
 from theoryrl._registry import Registry, UnknownKeyError
 from theoryrl.models._validation import check_choice, check_count
 from theoryrl.theory import stepmix
+from theoryrl.theory.checking import UnguaranteedEvidenceError, check
 from theoryrl.theory.core import (
     Curve,
     Evidence,
@@ -20,9 +21,7 @@ from theoryrl.theory.core import (
     Scope,
     Series,
     Theorem,
-    UnguaranteedEvidenceError,
     Verdict,
-    check,
     credentials,
 )
 from theoryrl.theory.statistics import clopper_pearson, slope_interval
