@@ -45,7 +45,7 @@ def sides(measured, bound, **credentials):
 
 
 def trace(guaranteed=True, delta=None):
-    return Trace("l", "p", 0, guaranteed, 1.0, np.array([1]), np.array([1.0]), delta=delta)
+    return Trace("l", "p", 0, guaranteed, np.array([1]), np.ones(1), np.ones(1), delta=delta)
 
 
 def test_one_excess_violates_an_inequality():
