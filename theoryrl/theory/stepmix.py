@@ -587,8 +587,8 @@ THEOREMS = (
     ),
     Theorem(
         key="stepmix.coin-rate",
-        statement="On coin the number of non-optimistic episodes grows like 1 / kappa^2.",
-        source=_PAGE + ", part (d): upper rate there, attained on coin as measured",
+        statement="On coin the number of non-optimistic episodes grows like 1 / kappa^2 (measured).",
+        source=_PAGE + ", part (d)",
         kind=Kind.RATE,
         mark=Mark.OURS,
         slopes=(1.8, 2.2),
