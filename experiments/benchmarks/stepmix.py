@@ -55,8 +55,9 @@ def main() -> None:
     cold, warm = verify_seconds(3)
     rows.append(["`theoryrl verify stepmix`, nothing compiled", f"{cold:.1f}", "", ""])
     rows.append(row("`theoryrl verify stepmix`, compiled", warm))
-    body = f"""Whole runs on `random-conservative` (S = A = 5, H = 3), lazy refresh with g = {GROWTH}, one thread,
-exact value of every executed policy included; {arguments.repetitions} repetitions after one that is not counted.
+    body = f"""Whole runs on `random-conservative` (S = A = 5, H = 3), lazy refresh with g = {GROWTH},
+one thread, exact value of every executed policy included; {arguments.repetitions} repetitions after
+one that is not counted.
 
 {table(["run", "seconds, median", "min", "max"], rows)}"""
     write_page("stepmix", "StepMix: speed", body, COMMAND)
