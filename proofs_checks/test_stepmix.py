@@ -45,7 +45,7 @@ from theoryrl.theory import (
 )
 from theoryrl.theory.conservative import ConservativeRun, audited_run
 from theoryrl.theory.core import Curve
-from theoryrl.theory.stepmix import Certificate, NestedPair, Violations
+from theoryrl.theory.stepmix import Certificate, NestedPair, trace_pair, violations
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 
@@ -348,8 +348,9 @@ def test_mixing_two_stages_breaks_linearity() -> None:
 def test_constraint_code_on_the_optimistic_path_is_caught() -> None:
     model = random_conservative(seed=3)
     free = ConservativeMDP(model.mdp, model.baseline, 0.0)
-    traces = [play(free, StepMix(refresh_growth=0.1, n_min=n_min), 300, 0) for n_min in (1, 2)]
-    assert check(THEOREMS["stepmix.no-constraint"], [tuple(traces)]).verdict is Verdict.VIOLATED
+    for mutant in (StepMix(refresh_growth=0.1, n_min=2), NotGreedy(refresh_growth=0.1)):
+        pair = trace_pair(free, mutant, 300, 0)
+        assert check(THEOREMS["stepmix.no-constraint"], [pair]).verdict is Verdict.VIOLATED
 
 
 def test_refreshing_every_episode_exceeds_the_lazy_budget() -> None:
@@ -385,17 +386,16 @@ def test_regret_that_does_not_saturate_is_caught() -> None:
 
 
 def test_separation_checks_would_notice_a_safe_learner() -> None:
-    safe = Violations("safe", violated=0, cumulative_margin=1.0)
-    unsafe = Violations("unsafe on average", violated=5, cumulative_margin=-3.2)
-    for key in ("stepmix.unconstrained-violates", "stepmix.budget-violates"):
-        assert check(THEOREMS[key], [safe]).verdict is Verdict.VIOLATED
-    assert check(THEOREMS["stepmix.budget-cumulative"], [unsafe]).verdict is Verdict.VIOLATED
+    safe = violations(range(3), lambda model: StepMix(refresh_growth=0.1))
+    for piece in safe:
+        for key in ("stepmix.unconstrained-violates", "stepmix.budget-violates"):
+            assert check(THEOREMS[key], [piece]).verdict is Verdict.VIOLATED
 
 
 def test_unconstrained_learner_overdraws_the_cumulative_budget() -> None:
-    model = hazard(p=0.5, kappa=0.1)
-    trace = play(model, BPIUCBVI(bounds="kl", refresh_growth=0.1), 2000, 0)
-    assert np.cumsum(trace.values - model.threshold).min() < 0
+    optimists = violations(range(12), lambda model: BPIUCBVI(bounds="kl", refresh_growth=0.1))
+    report = check(THEOREMS["stepmix.budget-cumulative"], optimists)
+    assert (report.verdict, report.violations) == (Verdict.VIOLATED, 12)
 
 
 def test_evidence_with_scaled_bonuses_is_refused_unless_asked_for() -> None:

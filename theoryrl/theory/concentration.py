@@ -22,14 +22,13 @@ from theoryrl.solvers.episodic.simulation import cumulative
 from theoryrl.solvers.kl_ball import KLExtremes, kl_ball
 from theoryrl.theory._kernels import largest_excess
 from theoryrl.theory.conservative import ROUNDING, boltzmann_instance, comparator_values, member_values
-from theoryrl.theory.core import Scope
+from theoryrl.theory.core import Evidence, Scope
 
 
 @dataclass(frozen=True, eq=False)
-class Ball:
+class Ball(Evidence):
     """A KL ball, the library's bounds, the exact extremes, and points inside the ball."""
 
-    instance: str
     bounds: KLExtremes
     exact: KLExtremes
     inside: Float[np.ndarray, " N"]
@@ -81,10 +80,9 @@ def _exact_maximum(p: np.ndarray, V: np.ndarray, eps: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Stream:
+class Stream(Evidence):
     """One i.i.d. stream from a row: the largest excess of n KL(phat || p) over its threshold."""
 
-    instance: str
     excess: float
 
 
@@ -93,24 +91,23 @@ CROSSING_DELTA = 0.3
 
 
 def streams(scope: Scope) -> Iterator[Stream]:
-    """Yield streams of length 3000 from uniform and skewed rows of 2, 4 and 8 states."""
+    """Yield streams of length 1500 from uniform and skewed rows of 2, 4 and 8 states."""
     rng = np.random.default_rng([scope.seed, 3])
-    rows = [np.full(2, 0.5), np.full(4, 0.25), np.full(8, 0.125), np.array([0.9, 0.05, 0.05])]
-    for index in range(scope.pick(800, 6000)):
-        p = rows[index % len(rows)]
-        excess = largest_excess(p, cumulative(p), math.log(1 / CROSSING_DELTA), rng.random(3000))
-        yield Stream(f"stream {index}", excess)
+    uniform = {f"uniform, S = {S}": np.full(S, 1 / S) for S in (2, 4, 8)}
+    for group, p in {**uniform, "skewed": np.array([0.9, 0.05, 0.05])}.items():
+        for index in range(scope.pick(1600, 8000)):
+            excess = largest_excess(p, cumulative(p), math.log(1 / CROSSING_DELTA), rng.random(1500))
+            yield Stream(f"{group}, stream {index}", excess, group=group)
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class Row(Evidence):
     """One row of a comparator mode: next values L <= V <= W <= U, and an error as large as E1 allows.
 
     `lowest_V` and `highest_W` are the extreme expectations of V and W under a true row that satisfies
     E1 for W with radius ell and E2 with radius beta; `upper` and `lower` are the action bounds.
     """
 
-    instance: str
     arguments: tuple[Any, ...]
     highest_W: float
     lowest_V: float
@@ -178,10 +175,9 @@ def _variance(p: np.ndarray, V: np.ndarray) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Induction:
+class Induction(Evidence):
     """A family's bounds from radii that are as small as the events allow, and the true values."""
 
-    instance: str
     mode: str
     U: Float[np.ndarray, "J K S"]
     L: Float[np.ndarray, "J K S"]

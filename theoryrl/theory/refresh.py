@@ -18,7 +18,7 @@ from theoryrl.models import Policy
 from theoryrl.protocol import EpisodicProblem, play
 from theoryrl.solvers import simulate_episodes
 from theoryrl.theory.conservative import VARIANTS, Make, boltzmann_instance
-from theoryrl.theory.core import Scope
+from theoryrl.theory.core import Evidence, Scope, credentials
 
 
 def recomputed_lower(
@@ -51,10 +51,9 @@ def recomputed_lower(
 
 
 @dataclass(frozen=True, eq=False)
-class Refresh:
+class Refresh(Evidence):
     """The lower bounds after every refresh of a run, kept and recomputed: shape [E], largest difference."""
 
-    instance: str
     difference: Float[np.ndarray, " E"]
 
 
@@ -72,14 +71,14 @@ def refreshes(scope: Scope) -> Iterator[Refresh]:
         model = boltzmann_instance(rng)
         problem = EpisodicProblem.from_conservative(model, f"random {index}")
         trace = play(problem, learner, 300, index, audit=audit)
-        yield Refresh(f"random {index}, {learner.key}", trace.stretch_diagnostics["difference"])
+        difference = trace.stretch_diagnostics["difference"]
+        yield Refresh(f"random {index}, {learner.key}", difference, **credentials(trace))
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(Evidence):
     """What a learner derives from delta, and what is owed to it: the same from each share by itself."""
 
-    instance: str
     used: np.ndarray
     owed: np.ndarray
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from theoryrl.theory.core import Scope
+from theoryrl.theory.core import Evidence, Scope
 
 LOWER_ORDER = 7 / 3
 """The constant of the proof. The bounds of mode ``bernstein`` use 7/2, which is weaker."""
@@ -51,10 +51,9 @@ def terms(p: Float[np.ndarray, "N S"], q: Float[np.ndarray, "N S"], f: Float[np.
 
 
 @dataclass(frozen=True, eq=False)
-class Transport:
+class Transport(Evidence):
     """A batch of cases with a value of eta for each."""
 
-    instance: str
     terms: Terms
     eta: Float[np.ndarray, " N"]
 
