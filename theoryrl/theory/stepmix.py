@@ -29,7 +29,7 @@ from theoryrl.solvers import (
     simulate_episodes,
 )
 from theoryrl.theory import concentration, conservative, refresh, transport
-from theoryrl.theory.conservative import MIXERS, ConservativeRun, Make, boltzmann_instance
+from theoryrl.theory.conservative import GROWTH, MIXERS, ConservativeRun, Make, boltzmann_instance
 from theoryrl.theory.core import Curve, Evidence, Kind, Mark, Paper, Scope, Series, Theorem, credentials
 
 
@@ -78,12 +78,12 @@ def unconstrained_pairs(scope: Scope) -> Iterator[TracePair]:
         model = boltzmann_instance(rng)
         free = ConservativeMDP(model.mdp, model.baseline, 0.0)
         for make in (StepMix, EpsMix):
-            yield trace_pair(free, make(refresh_growth=0.1), 500, index)
+            yield trace_pair(free, make(refresh_growth=GROWTH), 500, index)
 
 
 def trace_pair(model: ConservativeMDP, mixer: Any, rounds: int, seed: int) -> TracePair:
     """Play a mixer and the unconstrained learner, and keep the policy of every episode."""
-    plain = BPIUCBVI(bounds="kl", refresh_growth=0.1)
+    plain = BPIUCBVI(bounds="kl", refresh_growth=GROWTH)
     traces = [play(model, learner, rounds, seed, audit=policy_code) for learner in (mixer, plain)]
     return TracePair(f"{mixer.key}, seed {seed}", *traces, **credentials(*traces))
 
@@ -106,7 +106,7 @@ def certified_runs(scope: Scope) -> Iterator[ConservativeRun]:
     models = {"random 0": random_conservative(seed=0), "hazard p=.5": hazard(p=0.5, kappa=0.1)}
     for name, model in models.items():
         for bounds in ("kl", "bernstein", "bpi-ucbvi"):
-            learner = StepMix(bounds=bounds, refresh_growth=0.1)
+            learner = StepMix(bounds=bounds, refresh_growth=GROWTH)
             yield conservative.audited_run(
                 model, learner, scope.pick(20_000, 1_000_000), scope.seeds(1, 1)[0], f"{name}, {bounds}"
             )
@@ -129,7 +129,7 @@ class Violations(Evidence):
 
 def unconstrained_violations(scope: Scope) -> Iterator[Violations]:
     """Yield what plain optimism does on `hazard`."""
-    yield from violations(scope.seeds(5, 20), lambda model: BPIUCBVI(bounds="kl", refresh_growth=0.1))
+    yield from violations(scope.seeds(5, 20), lambda model: BPIUCBVI(bounds="kl", refresh_growth=GROWTH))
 
 
 def budget_violations(scope: Scope) -> Iterator[Violations]:
