@@ -2,8 +2,9 @@
 
 What the complexity of learning depends on: how likely each pair can be made (`reachability`), how well
 one distribution covers every policy (`coverability`), how well a given one does (`concentrability`,
-`clipped_concentrability`), how much one policy can visit every pair (`minimum_visitation`), and how far
-actions and policies are from optimal (`action_gaps`, `policy_gaps`).
+`clipped_concentrability`), how much one policy can visit every pair (`minimum_visitation`), how rarely
+one can visit a pair without avoiding it (`smallest_positive_occupancy`), and how far actions and policies
+are from optimal (`action_gaps`, `policy_gaps`).
 """
 
 from theoryrl.solvers.coefficients.coefficient import Coefficient
@@ -17,6 +18,7 @@ from theoryrl.solvers.coefficients.reachability import (
     reachability,
     reachable_states,
 )
+from theoryrl.solvers.coefficients.smallest import SmallestOccupancy, smallest_positive_occupancy
 from theoryrl.solvers.coefficients.visitation import MinimumVisitation, minimum_visitation
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Gaps",
     "MinimumVisitation",
     "Reachability",
+    "SmallestOccupancy",
     "action_gaps",
     "clipped_concentrability",
     "concentrability",
@@ -38,5 +41,6 @@ __all__ = [
     "policy_gaps",
     "reachability",
     "reachable_states",
+    "smallest_positive_occupancy",
     "suboptimality_gaps",
 ]
