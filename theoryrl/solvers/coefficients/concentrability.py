@@ -120,10 +120,11 @@ def clipped_concentrability(
     clip = check_clip(clip)
     if policies is not None:
         return _of_occupancies(enclosed_occupancies(mdp, policies), mu, clip)
-    found = _ascend(mdp, mu, clip)
-    low = _of_occupancies(found, mu, clip)
-    high = np.minimum(_relaxed(mdp, reachability(mdp), mu, clip), clip * (1 + rounding_unit(4)) * _mass(mdp))
-    return Coefficient(low.stages, low.stage_lower, np.maximum(high, low.stage_upper))
+    reach = reachability(mdp)
+    found = _of_occupancies(_ascend(mdp, reach, mu, clip), mu, clip)
+    most = clip * (1 + rounding_unit(4)) * _mass(mdp)
+    upper = np.minimum(_relaxed(mdp, reach, mu, clip), most)
+    return Coefficient(found.stages, found.stage_lower, np.maximum(upper, found.stage_lower))
 
 
 def _checked_law(mdp: EpisodicMDP, mu: Any) -> np.ndarray:
@@ -153,14 +154,14 @@ def _relaxed(mdp: EpisodicMDP, reach: Reachability, mu: np.ndarray, clip: float)
     return enclose(best, mdp.horizon * mdp.n_states + 2).upper
 
 
-def _ascend(mdp: EpisodicMDP, mu: np.ndarray, clip: float) -> Enclosure:
+def _ascend(mdp: EpisodicMDP, reach: Reachability, mu: np.ndarray, clip: float) -> Enclosure:
     """Find, for each stage, an occupancy measure with a large CC_h by conditional gradients.
 
     Row n of the result is a convex combination of occupancies of deterministic policies that was
     optimised for stage n, so it is the occupancy of a policy.
     """
     H, S, A = mdp.r.shape
-    start = np.minimum(density_ratio(reachability(mdp).pairs, mu), clip)
+    start = np.minimum(density_ratio(reach.pairs, mu), clip)
     found = np.stack([_ascend_stage(mdp, mu, clip, h, start[h]) for h in range(H)])
     support = np.broadcast_to(reachable_states(mdp)[..., None], found.shape)
     # Each of at most ASCENT_STEPS combinations rounds three times.

@@ -8,7 +8,8 @@ makes every ratio at most the sum of q_h; conversely ``q_h <= C mu`` summed over
 ``sum q_h <= C``. It lies between 1 and the smaller of S A and the number of policies, and grows with
 the set of policies.
 
-Source: Xie, Foster, Bai, Jiang and Kakade (2023), "The Role of Coverage in Online Reinforcement Learning".
+Source: Xie, Foster, Bai, Jiang and Kakade (2023), "The Role of Coverage in Online Reinforcement Learning",
+recalled; the proof is the paragraph above.
 """
 
 from __future__ import annotations

@@ -128,12 +128,15 @@ def reachable_states(mdp: EpisodicMDP) -> Bool[np.ndarray, "H S"]:
 
 
 def support_of_actions(mdp: EpisodicMDP, allowed: np.ndarray) -> Bool[np.ndarray, "H S A"]:
-    """Return the pairs that are reached along transitions of the allowed[h, s, a] actions."""
+    """Return the pairs that are reached along transitions of the allowed[h, s, a] actions.
+
+    Sums of positive probabilities, each taken once, are positive in floating point too.
+    """
     reached = np.zeros(allowed.shape, dtype=bool)
     states = mdp.rho > 0
     for h in range(mdp.horizon):
         reached[h] = states[:, None] & allowed[h]
-        states = (mdp.P[h][reached[h]] > 0).any(axis=0)
+        states = reached[h].ravel().astype(np.float64) @ mdp.P[h].reshape(-1, mdp.n_states) > 0
     return reached
 
 
