@@ -72,3 +72,32 @@ def test_the_bounds_can_differ_and_both_stay_true():
 
 def test_of_a_lock_it_is_one():
     assert smallest_positive_occupancy(combination_lock(horizon=4)).value == 1
+
+
+@given(recipe=recipes(), seed=seeds)
+def test_where_every_transition_is_possible_it_is_the_least_probability_of_any_state(recipe, seed):
+    """Nothing has to be forced then, and the least probability is a dynamic program of its own."""
+    mdp = random_mdp(**{**recipe, "sparse": False})
+    least = [mdp.rho]
+    for h in range(1, mdp.horizon):
+        m = np.eye(mdp.n_states)
+        for k in range(h - 1, -1, -1):
+            m = (mdp.P[k] @ m).min(axis=1)
+        least.append(mdp.rho @ m)
+    w = smallest_positive_occupancy(mdp)
+    assert w.value == pytest.approx(np.min(least), rel=ROUNDING)
+    assert w.gap <= ROUNDING * w.value
+
+
+def test_ways_that_meet_again_are_added_up():
+    """Action 1 leaves for states 1 and 2, evenly; both go on to state 3 with probability .3. Whoever
+    leaves arrives with .3, not with the .15 of a single path; action 0 avoids it all."""
+    P = np.zeros((3, 5, 2, 5))
+    P[0, 0, 0, 4] = 1.0
+    P[0, 0, 1, 1:3] = 0.5
+    P[1, 1:3, :, 3], P[1, 1:3, :, 4] = 0.3, 0.7
+    P[0, 1:, :, 4] = P[1, 0, :, 4] = P[1, 3:, :, 4] = P[2, :, :, 4] = 1.0
+    w = smallest_positive_occupancy(EpisodicMDP(P, np.zeros((3, 5, 2)), np.eye(5)[0]))
+    assert w.cell == (2, 3)
+    assert w.value == pytest.approx(0.3, rel=ROUNDING)
+    assert w.gap <= ROUNDING
