@@ -15,9 +15,9 @@ from theoryrl.protocol.core import (
     Problem,
     Run,
     Streams,
-    Trace,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),

@@ -10,8 +10,10 @@ from typing import Any
 from theoryrl._registry import Registry, UnknownKeyError
 from theoryrl.models._validation import check_choice, check_count
 from theoryrl.theory import stepmix
+from theoryrl.theory.checking import UnguaranteedEvidenceError, check
 from theoryrl.theory.core import (
     Curve,
+    Evidence,
     Kind,
     Mark,
     Paper,
@@ -19,9 +21,8 @@ from theoryrl.theory.core import (
     Scope,
     Series,
     Theorem,
-    UnguaranteedEvidenceError,
     Verdict,
-    check,
+    credentials,
 )
 from theoryrl.theory.statistics import clopper_pearson, slope_interval
 
@@ -99,6 +100,7 @@ __all__ = [
     "PROFILES",
     "THEOREMS",
     "Curve",
+    "Evidence",
     "Kind",
     "Mark",
     "Paper",
@@ -111,6 +113,7 @@ __all__ = [
     "Verdict",
     "check",
     "clopper_pearson",
+    "credentials",
     "select",
     "slope_interval",
     "verify",

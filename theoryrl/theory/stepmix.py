@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from theoryrl.instances import coupon, hazard, random_conservative
 from theoryrl.learners import BPIUCBVI, EpsMix, StepMix, learn_baseline
 from theoryrl.learners.stepmix import BASELINE, MIXTURE, OPTIMISTIC
-from theoryrl.models import ConservativeMDP, DeterministicPolicy, Policy
-from theoryrl.protocol import Trace, play
+from theoryrl.models import ConservativeMDP, DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.protocol import EpisodicDecision, EpisodicProblem, Trace, play
 from theoryrl.solvers import (
     mix_at_stage,
     nested_policy,
@@ -26,16 +28,15 @@ from theoryrl.solvers import (
     policy_value,
     simulate_episodes,
 )
-from theoryrl.theory import concentration, conservative
+from theoryrl.theory import concentration, conservative, refresh, transport
 from theoryrl.theory.conservative import MIXERS, ConservativeRun, Make, boltzmann_instance
-from theoryrl.theory.core import Curve, Kind, Mark, Paper, Scope, Series, Theorem
+from theoryrl.theory.core import Curve, Evidence, Kind, Mark, Paper, Scope, Series, Theorem, credentials
 
 
 @dataclass(frozen=True, eq=False)
-class NestedPair:
+class NestedPair(Evidence):
     """Two neighbouring members of a family and their mixture at the stage where they differ."""
 
-    instance: str
     values: tuple[float, float, float]
     occupancies: tuple[np.ndarray, np.ndarray, np.ndarray]
     weight: float
@@ -62,17 +63,42 @@ def nested_pairs(scope: Scope) -> Iterator[NestedPair]:
         yield NestedPair(f"pair {index}", values, occupancies, weight)  # type: ignore[arg-type]
 
 
-def unconstrained_pairs(scope: Scope) -> Iterator[tuple[Trace, Trace]]:
+@dataclass(frozen=True, eq=False)
+class TracePair(Evidence):
+    """Two traces that should be one."""
+
+    ours: Trace
+    reference: Trace
+
+
+def unconstrained_pairs(scope: Scope) -> Iterator[TracePair]:
     """Yield traces of a mixer with threshold 0 and of the unconstrained learner, same seed."""
     rng = np.random.default_rng([scope.seed, 6])
     for index in range(scope.pick(6, 40)):
         model = boltzmann_instance(rng)
         free = ConservativeMDP(model.mdp, model.baseline, 0.0)
         for make in (StepMix, EpsMix):
-            yield (
-                play(free, make(refresh_growth=0.1), 500, index),
-                play(free, BPIUCBVI(bounds="kl", refresh_growth=0.1), 500, index),
-            )
+            yield trace_pair(free, make(refresh_growth=0.1), 500, index)
+
+
+def trace_pair(model: ConservativeMDP, mixer: Any, rounds: int, seed: int) -> TracePair:
+    """Play a mixer and the unconstrained learner, and keep the policy of every episode."""
+    plain = BPIUCBVI(bounds="kl", refresh_growth=0.1)
+    traces = [play(model, learner, rounds, seed, audit=policy_code) for learner in (mixer, plain)]
+    return TracePair(f"{mixer.key}, seed {seed}", *traces, **credentials(*traces))
+
+
+def policy_code(problem: EpisodicProblem, state: Any, decision: EpisodicDecision) -> dict[str, float]:
+    """Return a checksum of the policy's probabilities: equal for equal policies."""
+    policy = decision.policy
+    parts = policy.policies if isinstance(policy, MixturePolicy) else (policy,)
+    return {"policy": float(crc32(b"".join(part.stages(problem.mdp.horizon).tobytes() for part in parts)))}
+
+
+def _episodes(trace: Trace) -> np.ndarray:
+    """Return value, policy and length of the stretch of every episode: shape [3, K]."""
+    lengths = np.repeat(trace.lengths, trace.lengths)
+    return np.stack([trace.values, trace.diagnostics["policy"], lengths])
 
 
 def certified_runs(scope: Scope) -> Iterator[ConservativeRun]:
@@ -94,38 +120,37 @@ def tight_baseline_runs(scope: Scope) -> Iterator[ConservativeRun]:
 
 
 @dataclass(frozen=True, eq=False)
-class Violations:
+class Violations(Evidence):
     """How a learner without an episode-wise guarantee did on an instance."""
 
-    instance: str
     violated: int
     cumulative_margin: float
 
 
 def unconstrained_violations(scope: Scope) -> Iterator[Violations]:
     """Yield what plain optimism does on `hazard`."""
-    yield from _violations(scope, lambda model: BPIUCBVI(bounds="kl", refresh_growth=0.1))
+    yield from violations(scope.seeds(5, 20), lambda model: BPIUCBVI(bounds="kl", refresh_growth=0.1))
 
 
 def budget_violations(scope: Scope) -> Iterator[Violations]:
-    """Yield what the cumulative-budget learner does on `hazard`."""
-    yield from _violations(scope, conservative.budget_learner)
+    """Yield what the cumulative-budget learner does on `hazard`; 100 runs can show a rate below .05."""
+    yield from violations(scope.seeds(100, 400), conservative.budget_learner)
 
 
-def _violations(scope: Scope, make: Make) -> Iterator[Violations]:
+def violations(seeds: range, make: Make) -> Iterator[Violations]:
+    """Play 500 episodes on `hazard`, and count those below the threshold."""
     model = hazard(p=0.5, kappa=0.1)
-    for seed in scope.seeds(5, 20):
-        trace = play(model, make(model), 2000, seed)
+    for seed in seeds:
+        trace = play(model, make(model), 500, seed)
         below = trace.values < model.threshold - conservative.ROUNDING
         margin = np.cumsum(trace.values - model.threshold).min()
-        yield Violations(f"hazard, seed {seed}", int(below.sum()), float(margin))
+        yield Violations(f"hazard, seed {seed}", int(below.sum()), float(margin), **credentials(trace))
 
 
 @dataclass(frozen=True, eq=False)
-class Certificate:
+class Certificate(Evidence):
     """A baseline learned from one data set: what was certified, and what it is worth."""
 
-    instance: str
     certified: float
     value: float
 
@@ -133,7 +158,7 @@ class Certificate:
 def certificates(scope: Scope, learn: Make = learn_baseline) -> Iterator[Certificate]:
     """Yield certificates at delta = 0.05 from data sets of `hazard` (80/20 behaviour) and `coupon`."""
     rng = np.random.default_rng([scope.seed, 7])
-    for index in range(scope.pick(150, 1000)):
+    for index in range(scope.pick(300, 1200)):
         for name, model in (("hazard", hazard(p=0.3, kappa=0.2)), ("coupon", coupon(n_states=60))):
             mdp = model.mdp
             behaviour = model.baseline.stages(mdp.horizon)
@@ -142,7 +167,8 @@ def certificates(scope: Scope, learn: Make = learn_baseline) -> Iterator[Certifi
             data = simulate_episodes(mdp, Policy(behaviour), int(rng.choice([30, 100, 400])), rng)
             method = ("kl", "fold-hoeffding", "fold-bernstein")[index % 3]
             learned = learn(data, mdp.r, mdp.rho, 0.05, method)
-            yield Certificate(f"{name}, {method}", learned.certificate, policy_value(mdp, learned.policy))
+            value, title = policy_value(mdp, learned.policy), f"{name}, {method}"
+            yield Certificate(title, learned.certificate, value, group=title, delta=0.05)
 
 
 def saturation_curves(scope: Scope) -> Iterator[Curve]:
@@ -151,10 +177,11 @@ def saturation_curves(scope: Scope) -> Iterator[Curve]:
     model = random_conservative(seed=0)
     for name, make in MIXERS.items():
         traces = [play(model, make(), int(horizons[-1]), seed) for seed in scope.seeds(5, 20)]
+        made = credentials(*traces)
         regrets = np.array([trace.regret_at(horizons) for trace in traces]).T
-        yield Curve(f"{name}, regret", horizons * 1.0, regrets, "episodes K", "regret", paired=True)
+        yield Curve(f"{name}, regret", horizons * 1.0, regrets, "episodes K", "regret", paired=True, **made)
         counts = np.array([_cautious_at(trace, horizons) for trace in traces]).T
-        yield Curve(f"{name}, N", horizons * 1.0, counts, "episodes K", "non-optimistic N", paired=True)
+        yield Curve(f"{name}, N", horizons * 1.0, counts, "episodes K", "cautious N", paired=True, **made)
 
 
 def _cautious_at(trace: Trace, horizons: np.ndarray) -> np.ndarray:
@@ -164,6 +191,10 @@ def _cautious_at(trace: Trace, horizons: np.ndarray) -> np.ndarray:
 
 def _good(run: ConservativeRun) -> bool:
     return run.true_claims
+
+
+def _leaves_the_baseline(run: ConservativeRun) -> bool:
+    return bool((run.column("kind") != BASELINE).any())
 
 
 def _weight_distance(run: ConservativeRun) -> np.ndarray:
@@ -227,12 +258,13 @@ THEOREMS = (
     Theorem(
         key="stepmix.safety",
         statement="With probability 1 - delta, every episode's policy has value V^{pi_k} >= gamma.",
-        source="Li et al. (2023), Theorem 1; proof of our constants: " + _PAGE,
+        source="Li et al. (2023), abstract (Theorem 1, recalled); proof for our constants: " + _PAGE,
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.PAPER,
         assumptions=("V^{pi^b} > gamma", "rewards in [0, 1], known or free of noise"),
         delta=0.05,
         evidence=conservative.named_runs,
+        given=_leaves_the_baseline,
         measured=lambda run: run.threshold,
         bound=lambda run: run.trace.stretch_values,
         series=_safety_series,
@@ -378,6 +410,40 @@ THEOREMS = (
         series=_certificate_series,
     ),
     Theorem(
+        key="stepmix.relative-threshold",
+        statement="With relative_loss alpha the threshold is (1 - alpha) V_ub, or (1 - alpha) U^(H) anew.",
+        source=_PAGE + ", a relative threshold",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=conservative.relative_runs,
+        measured=lambda run: run.column("threshold"),
+        bound=lambda run: run.column("aim"),
+    ),
+    Theorem(
+        key="stepmix.relative-interpolation",
+        statement="In mixture episodes the interpolated lower bound equals the relative threshold.",
+        source=_PAGE + ", a relative threshold",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=1e-10,
+        evidence=conservative.relative_runs,
+        measured=lambda run: _mixed(run, "true_lower"),
+        bound=lambda run: _mixed(run, "aim"),
+    ),
+    Theorem(
+        key="stepmix.relative-safety",
+        statement="While the bounds are true no episode is below (1 - alpha) V^{pi^b}, in the relative form.",
+        source=_PAGE + ", a relative threshold",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=(*_ON_EVENT, "V_ub >= V^{pi^b} > (1 - alpha) V_ub where a bound V_ub is given"),
+        evidence=conservative.relative_runs,
+        given=_good,
+        measured=lambda run: run.threshold,
+        bound=lambda run: run.trace.stretch_values,
+    ),
+    Theorem(
         key="stepmix.baseline-first",
         statement="Without data nothing is certified: the first episode plays the baseline.",
         source=_PAGE + ", choice of j",
@@ -419,8 +485,8 @@ THEOREMS = (
         mark=Mark.OURS,
         tolerance=0.0,
         evidence=unconstrained_pairs,
-        measured=lambda pair: pair[0].values,
-        bound=lambda pair: pair[1].values,
+        measured=lambda pair: _episodes(pair.ours),
+        bound=lambda pair: _episodes(pair.reference),
     ),
     Theorem(
         key="stepmix.lazy-refresh",
@@ -469,6 +535,26 @@ THEOREMS = (
         tolerance=0.0,
     ),
     Theorem(
+        key="stepmix.transport",
+        statement="KL(p||q) <= alpha, f in [0, b] move p f by at most 2 sqrt(Var_p(f) alpha) + 7/3 b alpha.",
+        source=_PAGE + ", seminorm step and transport",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=transport.transports,
+        measured=lambda case: case.terms.distance,
+        bound=lambda case: case.terms.root(),
+    ),
+    Theorem(
+        key="stepmix.transport-linear",
+        statement="The same is within eta p f + (1/eta + 7/3) b alpha, for every eta > 0.",
+        source=_PAGE + ", seminorm step and transport",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=transport.transports,
+        measured=lambda case: case.terms.distance,
+        bound=lambda case: case.terms.linear(case.eta),
+    ),
+    Theorem(
         key="stepmix.row-upper",
         statement="Under E1 one bernstein step keeps the upper bound: r + p W <= Q~ whenever U >= W.",
         source=_PAGE + ", seminorm step",
@@ -487,6 +573,28 @@ THEOREMS = (
         mark=Mark.OURS,
         tolerance=1e-12,
         evidence=concentration.rows,
+        measured=lambda row: row.lower,
+        bound=lambda row: row.lowest_V,
+    ),
+    Theorem(
+        key="stepmix.bpi-row-upper",
+        statement="Under E1 one bpi-ucbvi step keeps the upper bound: r + p W <= Q~ whenever U >= W.",
+        source=_PAGE + ", mode bpi-ucbvi",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=concentration.bpi_rows,
+        measured=lambda row: row.highest_W,
+        bound=lambda row: row.upper,
+    ),
+    Theorem(
+        key="stepmix.bpi-row-lower",
+        statement="Under E1 and E2 one bpi-ucbvi step keeps the lower bound: Q_low <= r + p V.",
+        source=_PAGE + ", mode bpi-ucbvi",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=concentration.bpi_rows,
         measured=lambda row: row.lower,
         bound=lambda row: row.lowest_V,
     ),
@@ -511,6 +619,38 @@ THEOREMS = (
         bound=lambda case: case.V,
     ),
     Theorem(
+        key="stepmix.current-bounds",
+        statement="At every refresh L^(j), j < H, is that of the current counts and the current barpi.",
+        source=_PAGE + ", refinements",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        evidence=refresh.refreshes,
+        measured=lambda run: run.difference,
+        bound=lambda run: 0.0,
+    ),
+    Theorem(
+        key="stepmix.delta-over-modes",
+        statement="Several bound modes at once: each has the radii of an equal share of delta.",
+        source=_PAGE + ", refinements",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=refresh.mode_splits,
+        measured=lambda split: split.used,
+        bound=lambda split: split.owed,
+    ),
+    Theorem(
+        key="stepmix.delta-over-phases",
+        statement="With offline data certificate and bounds are those of delta / 2 each.",
+        source=_PAGE + ", a learned baseline",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=refresh.phase_splits,
+        measured=lambda split: split.used,
+        bound=lambda split: split.owed,
+    ),
+    Theorem(
         key="stepmix.offline-certificate",
         statement="A baseline learned offline is worth at least its certificate, with probability 1 - delta.",
         source=_PAGE + ", a learned baseline",
@@ -524,7 +664,7 @@ THEOREMS = (
     ),
     Theorem(
         key="stepmix.unconstrained-violates",
-        statement="Plain optimism does violate the episode-wise constraint on hazard (the test has power).",
+        statement="Plain optimism surely violates the episode-wise constraint on hazard.",
         source=_PAGE + ", why episode-wise",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
@@ -534,7 +674,7 @@ THEOREMS = (
     ),
     Theorem(
         key="stepmix.budget-violates",
-        statement="A learner that is safe on average does violate the episode-wise constraint on hazard.",
+        statement="The learner that is safe on average surely violates the constraint of single episodes.",
         source=_PAGE + ", why episode-wise",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
@@ -544,20 +684,21 @@ THEOREMS = (
     ),
     Theorem(
         key="stepmix.budget-cumulative",
-        statement="The cumulative margin of the budget learner never becomes negative.",
+        statement="With probability 1 - delta the budget learner's cumulative margin never becomes negative.",
         source=_PAGE + ", why episode-wise",
-        kind=Kind.INEQUALITY,
-        mark=Mark.RECALLED,
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        delta=0.05,
         evidence=budget_violations,
         measured=lambda run: -run.cumulative_margin,
         bound=lambda run: 0.0,
     ),
     Theorem(
         key="stepmix.coin-rate",
-        statement="On coin the number of non-optimistic episodes grows like 1 / kappa^2.",
-        source="Li et al. (2023), additive term of Theorem 1 (recalled); attained on coin: measured",
+        statement="On coin the number of non-optimistic episodes grows like 1 / kappa^2 (measured).",
+        source=_PAGE + ", part (d)",
         kind=Kind.RATE,
-        mark=Mark.RECALLED,
+        mark=Mark.OURS,
         slopes=(1.8, 2.2),
         evidence=conservative.coin_curves,
     ),
@@ -575,7 +716,7 @@ THEOREMS = (
         statement="On a fixed instance regret and N stop growing once the optimistic policy is certified.",
         source=_PAGE + ", part (d)",
         kind=Kind.RATE,
-        mark=Mark.RECALLED,
+        mark=Mark.OURS,
         slopes=(-0.1, 0.1),
         evidence=saturation_curves,
     ),
