@@ -7,9 +7,11 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import episodic
+from theoryrl.solvers import coefficients, episodic, tabular_class
+from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.tabular_class import *  # noqa: F403
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
@@ -56,4 +58,4 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__]
+__all__ = ["METHODS", "Solution", "solve", *coefficients.__all__, *episodic.__all__, *tabular_class.__all__]
