@@ -496,9 +496,7 @@ THEOREMS = (
         mark=Mark.OURS,
         evidence=certified_runs,
         measured=lambda run: len(run.trace.lengths),
-        bound=lambda run: (
-            run.problem.mdp.r.size * (1 + np.log(run.trace.rounds) / np.log1p(run.refresh_growth))
-        ),
+        bound=_refresh_budget,
     ),
     Theorem(
         key="stepmix.kl-dual",
