@@ -62,6 +62,17 @@ def test_theorem_holds_on_exact_models(reports: dict[str, Any], key: str) -> Non
     assert report.instances > 0
 
 
+@pytest.mark.parametrize("bounds", conservative.LONG_ENOUGH)
+def test_runs_behind_the_safety_theorem_leave_the_baseline(bounds: str) -> None:
+    """A run that only plays the baseline is safe whatever the bounds are, and would be no evidence."""
+    rounds, names = conservative.LONG_ENOUGH[bounds]
+    for name in names:
+        for make, options in conservative.ALGORITHMS:
+            learner = make(delta=0.05, refresh_growth=conservative.GROWTH, bounds=bounds, **options)
+            run = audited_run(conservative.named_models()[name], learner, rounds, 0, name)
+            assert (run.column("kind") != BASELINE).any()
+
+
 # Mutants of the decision.
 
 

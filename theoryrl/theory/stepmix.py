@@ -193,10 +193,6 @@ def _good(run: ConservativeRun) -> bool:
     return run.true_claims
 
 
-def _leaves_the_baseline(run: ConservativeRun) -> bool:
-    return bool((run.column("kind") != BASELINE).any())
-
-
 def _weight_distance(run: ConservativeRun) -> np.ndarray:
     mixed = run.column("kind") == MIXTURE
     weight = run.column("weight")[mixed]
@@ -264,7 +260,6 @@ THEOREMS = (
         assumptions=("V^{pi^b} > gamma", "rewards in [0, 1], known or free of noise"),
         delta=0.05,
         evidence=conservative.named_runs,
-        given=_leaves_the_baseline,
         measured=lambda run: run.threshold,
         bound=lambda run: run.trace.stretch_values,
         series=_safety_series,
