@@ -136,12 +136,16 @@ class Ledger:
         Raises
         ------
         ValueError
-            If neither the decision nor the rounds have a value, or a benchmark.
+            If neither the decision nor the rounds have a value, or a benchmark; or if there are not as
+            many of them as rounds.
         """
+        for name, array in (("values", values), ("benchmarks", benchmarks)):
+            if array is not None and array.shape != (rounds,):
+                raise ValueError(f"{name} must have shape ({rounds},), one for each round; got {array.shape}")
         row = len(self._diagnostics) - 1
         value, benchmark = self._constant
         if values is None and benchmarks is None:
-            if self._rows and self._rows[-1] == row:
+            if self._rows and self._rows[-1] == row and not isinstance(self._lengths[-1], np.ndarray):
                 self._lengths[-1] += rounds
             else:
                 self._append(row, rounds, _told("value", value), _told("benchmark", benchmark))
