@@ -321,6 +321,8 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, monkeypatch):
         ({"--rounds": -5}, ["--rounds", "-5"]),
         ({"--rounds": "many"}, ["--rounds", "'many'"]),
         ({"--seeds": 0}, ["--seeds", "0"]),
+        ({"--seeds": 10**11}, ["--seeds", "100000000000", "at most 1000000"]),
+        ({"--rounds": 10**20}, ["--rounds", "100000000000000000000"]),
         ({"--workers": 0}, ["--workers", "0"]),
         ({"--instance": ["hazzard"]}, ["--instance", "unknown instance 'hazzard'", "did you mean hazard"]),
         ({"--instance": ["hazard:p=2"]}, ["--instance", "p must be", "2"]),

@@ -325,8 +325,6 @@ def test_what_the_problem_lacks_is_named():
         play(model, StepMix(), 0)
     with pytest.raises(ValueError, match="rounds must be at least 1 and at most 9007199254740992; got 1000"):
         play(model, StepMix(), 10**20)
-    with pytest.raises(TypeError, match=r"learner must be a learner \(init, plan, update\); got 3"):
-        play(model, 3, 5)
 
 
 def test_scaled_bonuses_are_announced_and_recorded():
