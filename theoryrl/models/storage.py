@@ -142,7 +142,7 @@ def _read_archive(path: str | Path, content: bytes) -> tuple[dict[str, Any], dic
             arrays = {name: entries[name] for name in entries.files}
         header = json.loads(str(arrays[HEADER]))
     except Exception as error:  # bytes at random can make the readers of zip, npy and JSON raise anything
-        raise ValueError(f"{path} is damaged or not a model file of theoryrl") from error
+        raise ValueError(f"{path} is damaged or not a model file of theoryrl: {error!r}") from error
     return (header if isinstance(header, dict) else {}), arrays
 
 
