@@ -297,12 +297,13 @@ def test_one_seed_is_recorded_without_interval(tmp_path):
     assert record["final_regret_interval"] == [None, None]
 
 
-def test_a_learner_that_does_not_fit_the_instance_fails_without_a_traceback(tmp_path):
-    result = call(*run_arguments(tmp_path, **{"--instance": ["hazard", "riverswim"], "--rounds": 3}))
-    assert result.exit_code == 1
-    assert "learner 'stepmix:refresh_growth=0.5', instance 'riverswim', seed 0" in result.stderr
-    assert "threshold" in result.stderr
-    assert len(list((tmp_path / CELLS).iterdir())) == 4, "the runs on hazard are kept"
+def test_a_learner_that_does_not_fit_the_instance_is_refused_before_anything_runs(tmp_path):
+    store = tmp_path / "store"
+    complaint = refused(*run_arguments(store, **{"--instance": ["hazard", "riverswim"], "--rounds": 3}))
+    assert "--learner" in complaint
+    assert "stepmix:refresh_growth=0.5 cannot play riverswim" in complaint
+    assert "threshold" in complaint
+    assert not store.exists()
 
 
 def test_ctrl_c_tells_how_to_go_on(tmp_path, monkeypatch):
@@ -321,6 +322,8 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, monkeypatch):
         ({"--rounds": -5}, ["--rounds", "-5"]),
         ({"--rounds": "many"}, ["--rounds", "'many'"]),
         ({"--seeds": 0}, ["--seeds", "0"]),
+        ({"--seeds": 10**11}, ["--seeds", "100000000000", "at most 1000000"]),
+        ({"--rounds": 10**20}, ["--rounds", "100000000000000000000"]),
         ({"--workers": 0}, ["--workers", "0"]),
         ({"--instance": ["hazzard"]}, ["--instance", "unknown instance 'hazzard'", "did you mean hazard"]),
         ({"--instance": ["hazard:p=2"]}, ["--instance", "p must be", "2"]),
