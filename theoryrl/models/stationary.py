@@ -49,11 +49,8 @@ class StationaryMDP(Frozen):
         error = check_rows(P, mask)
         check_type("noise", noise, RewardNoise)
         r = expected_rewards(P, self.r)
-        if noise.kind == "bernoulli" and ((r < 0) | (r > 1)).any():
-            index = first_index((r < 0) | (r > 1))
-            raise ValueError(
-                f"r{list(index)} must be in [0, 1] with Bernoulli noise; got {float(r[index])!r}"
-            )
+        if noise.kind == "bernoulli":
+            check_interval("r (with Bernoulli noise)", r, 0.0, 1.0)
         for name, value in (("P", P), ("r", r), ("allowed", mask), ("row_sum_error", error)):
             object.__setattr__(self, name, value)
 
