@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models import DeterministicPolicy
-from theoryrl.models._validation import check_count, real_array
+from theoryrl.models._validation import check_count, check_real, real_array
 from theoryrl.solvers.discounted._operators import Operator
 from theoryrl.solvers.solution import Solution
 
@@ -269,9 +269,8 @@ def run(
             if search.gap <= 2 * tol:
                 return search.solution()
             if search.gap <= FLOOR * search.floor:
-                raise NotConvergedError(
-                    f"rounding in float64 prevents an error of {tol:.3g}", search.solution()
-                )
+                reason = f"rounding in float64 prevents an error of {tol:.3g}"
+                raise NotConvergedError(reason, search.solution())
             if search.sweeps >= max_sweeps:
                 raise NotConvergedError(f"{max_sweeps} sweeps did not reach {tol:.3g}", search.solution())
             step(search)
@@ -293,5 +292,5 @@ def centre(h: Float[np.ndarray, " S"]) -> None:
 
 def check_tolerance(tol: float) -> None:
     """Raise unless the tolerance is a positive number."""
-    if not (isinstance(tol, float | int) and 0 < tol < math.inf):
+    if check_real("tol", tol) <= 0:
         raise ValueError(f"tol must be a positive number; got {tol!r}")

@@ -151,6 +151,7 @@ class SweepInPlace:
         self.steps = 0
 
     def __call__(self, search: Search) -> None:
+        """Sweep in place."""
         if self.steps:
             self.factors[self.backwards] = search.span / self.before
             best = int(np.nanargmin(self.factors))
@@ -187,6 +188,7 @@ class Anderson:
         self.best_backup: Any = None
 
     def __call__(self, search: Search) -> None:
+        """Extrapolate, or go back to the best iterate."""
         if search.span >= self.best:
             search.h[:] = self.best_backup
             self.backups, self.residuals = [], []
@@ -206,7 +208,7 @@ class Anderson:
             return self.backups[-1]
         moves = np.stack([residual - last for residual in self.residuals[:-1]], axis=1)
         weights = np.linalg.lstsq(moves, -last, rcond=1e-12)[0]
-        steps = (
-            w * (backup - self.backups[-1]) for w, backup in zip(weights, self.backups[:-1], strict=True)
+        newest = self.backups[-1]
+        return np.asarray(
+            newest + sum(w * (old - newest) for w, old in zip(weights, self.backups[:-1], strict=True))
         )
-        return np.asarray(self.backups[-1] + sum(steps))
