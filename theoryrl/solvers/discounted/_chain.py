@@ -10,7 +10,7 @@ Nothing here is trusted for more than speed: the certificate comes from the Bell
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from scipy import linalg, sparse
@@ -62,6 +62,7 @@ def solve_directly(P: Rows, actions: np.ndarray, gamma: float, b: np.ndarray) ->
     return np.asarray(splu(sparse.csc_matrix(system)).solve(b))
 
 
+@runtime_checkable
 class Chain(Protocol):
     """The system of one policy, for GMRES."""
 

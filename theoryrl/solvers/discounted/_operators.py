@@ -6,7 +6,7 @@ knows how far a computed backup may be from the true one.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from theoryrl.solvers.discounted import _kernels
 from theoryrl.solvers.solution import rounding_unit
 
 
+@runtime_checkable
 class Operator(Protocol):
     """The backups of a discounted model, without a copy of it."""
 

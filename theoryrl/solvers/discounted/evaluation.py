@@ -169,10 +169,13 @@ def _mixed_rows(mdp: DiscountedMDP, pi: np.ndarray) -> tuple[Any, np.ndarray, fl
     off += A * float(np.finfo(np.longdouble).eps)
     tau = (1 + mdp.row_sum_error) * (1 + off) - 1 + 2.0**-52 if off > A * 2.0**-60 else mdp.row_sum_error
     r = np.where(mdp.mask, pi * mdp.r, 0.0).sum(axis=1, keepdims=True)
+    r.setflags(write=False)  # as the arrays of a model are: kernels are compiled once
     if isinstance(mdp.P, SparseTransitions):
         pairs, columns = np.arange(0, S * A + 1, A), np.arange(S * A)
         weights = sparse.csr_array((pi.ravel().copy(), columns, pairs), shape=(S, S * A))
         weights.eliminate_zeros()
         mixed = sparse.csr_array(weights @ mdp.P.to_scipy())
         return SparseTransitions.from_scipy(mixed), r, tau
-    return np.einsum("sa,sat->st", pi, mdp.P)[:, None, :], r, tau
+    mixed = np.einsum("sa,sat->st", pi, mdp.P)[:, None, :]
+    mixed.setflags(write=False)
+    return mixed, r, tau
