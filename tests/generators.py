@@ -4,7 +4,14 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from theoryrl.models import DeterministicPolicy, DiscountedMDP, EpisodicMDP, MixturePolicy, Policy
+from theoryrl.models import (
+    DeterministicPolicy,
+    DiscountedMDP,
+    EpisodicMDP,
+    MixturePolicy,
+    Policy,
+    SparseTransitions,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -70,7 +77,7 @@ def random_discounted(seed, S=3, A=2, gamma=0.9, sparse=False, csr=False, masked
         allowed = rng.random((S, A)) < 0.6
         allowed[np.arange(S), rng.integers(A, size=S)] = True
         P[~allowed], r[~allowed] = 0, 0
-    kernel = csr_array(P.reshape(S * A, S)) if csr else P
+    kernel = SparseTransitions.from_scipy(csr_array(P.reshape(S * A, S))) if csr else P
     return DiscountedMDP(kernel, r, gamma, allowed)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from theoryrl._numba import run_time_kernel
 from theoryrl.models import ImplicitMDP
 from theoryrl.models._validation import check_count, check_fraction
 
@@ -68,15 +68,15 @@ def growth(n_capital: int = 50, gamma: float = 0.95, depreciation: float = 0.1) 
     consumption = flat - low, 0.0009 * output.min()
     bound = max(abs(math.log(consumption[0].max())), abs(math.log(consumption[1])))
 
-    @numba.njit(error_model="numpy")
-    def step(s, a, next_states, probabilities):  # type: ignore[no-untyped-def]
+    @run_time_kernel
+    def step(s: int, a: int, next_states: np.ndarray, probabilities: np.ndarray) -> tuple[int, float]:
         z = s // n
         next_states[0], next_states[1] = a, n + a
         probabilities[z], probabilities[1 - z] = STAY, 1.0 - STAY
         return 2, math.log(flat[s] - (low + width * a)) / bound
 
-    @numba.njit
-    def feasible(s):  # type: ignore[no-untyped-def]
+    @run_time_kernel
+    def feasible(s: int) -> tuple[int, int]:
         return 0, ends[s]
 
     # The difference is off by two units of the resources, relative to a consumption that may be small.

@@ -75,8 +75,8 @@ class ImplicitMDP:
         for name, function in (("step", self.step), ("feasible", self.feasible)):
             if function is not None and not hasattr(function, "py_func"):
                 raise ValueError(f"{name} must be compiled by numba.njit; got {type(function).__name__}")
-        check_count("n_states", self.n_states, high=2**62)
-        check_count("n_actions", self.n_actions, high=2**62)
+        check_count("n_states", self.n_states)
+        check_count("n_actions", self.n_actions)
         check_count("max_successors", self.max_successors)
         check_count("monotone_block", self.monotone_block, low=0)
         check_real("reward_bound", self.reward_bound, low=0.0)

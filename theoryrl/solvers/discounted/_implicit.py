@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
+from theoryrl._numba import run_time_kernel
 from theoryrl.models import ImplicitMDP
 from theoryrl.solvers._threads import available_threads, in_parts
 from theoryrl.solvers.discounted import _implicit_kernels as kernels
@@ -76,7 +76,7 @@ class Implicit:
 
 
 def _every_action(n_actions: int) -> Callable[..., Any]:
-    @numba.njit
+    @run_time_kernel
     def every_action(s: int) -> tuple[int, int]:
         return 0, n_actions
 

@@ -3,18 +3,12 @@
 Compiled once for each model's functions, and not kept on disk, because they are made at run time.
 """
 
-import inspect
-
-import numba
 import numpy as np
 
-
-def _kernel(function):
-    compile_function = numba.njit(nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-    return compile_function(inspect.unwrap(function))
+from theoryrl._numba import run_time_kernel
 
 
-@_kernel
+@run_time_kernel
 def action_value(step, s, a, gamma, h, next_states, probabilities):
     """Return r(s, a) + gamma (P h)(s, a)."""
     count, reward = step(s, a, next_states, probabilities)
@@ -24,7 +18,7 @@ def action_value(step, s, a, gamma, h, next_states, probabilities):
     return reward + gamma * total
 
 
-@_kernel
+@run_time_kernel
 def best_between(step, s, first, last, gamma, h, next_states, probabilities):
     """Return the largest action value of actions first, ..., last, and where it is first attained."""
     best, chosen = -np.inf, first
@@ -35,7 +29,7 @@ def best_between(step, s, first, last, gamma, h, next_states, probabilities):
     return best, chosen
 
 
-@_kernel
+@run_time_kernel
 def bellman(step, feasible, width, gamma, h, W, actions, low, high):
     """One Bellman sweep that looks at every feasible action."""
     next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
@@ -44,7 +38,7 @@ def bellman(step, feasible, width, gamma, h, W, actions, low, high):
         W[s], actions[s] = best_between(step, s, first, end - 1, gamma, h, next_states, probabilities)
 
 
-@_kernel
+@run_time_kernel
 def bellman_monotone(step, feasible, width, gamma, h, starts, W, actions, low, high):
     """One Bellman sweep over pieces [starts[i], starts[i + 1]) on which the maximiser does not fall.
 
@@ -72,7 +66,7 @@ def bellman_monotone(step, feasible, width, gamma, h, starts, W, actions, low, h
             stride //= 2
 
 
-@_kernel
+@run_time_kernel
 def policy_backup(step, width, gamma, policy, h, W, low, high):
     """W(s) = Q_h(s, policy(s))."""
     next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
@@ -80,7 +74,7 @@ def policy_backup(step, width, gamma, policy, h, W, low, high):
         W[s] = action_value(step, s, policy[s], gamma, h, next_states, probabilities)
 
 
-@_kernel
+@run_time_kernel
 def gauss_seidel(step, feasible, width, gamma, h, backwards):
     """One Bellman sweep in place that looks at every feasible action."""
     next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)

@@ -29,8 +29,9 @@ from theoryrl.solvers.discounted._operators import Operator
 from theoryrl.solvers.solution import Solution
 
 UNIT = 2.0**-53
-FLOOR = 1.5
-"""A gap below this multiple of what rounding alone makes will not shrink any further."""
+FLOOR, NEAR, PATIENCE = 1.5, 100.0, 50
+"""Rounding has won where the gap is below FLOOR times what rounding alone makes, or below NEAR times
+that and no smaller than at any of the last PATIENCE sweeps."""
 
 
 class Progress(NamedTuple):
@@ -155,6 +156,7 @@ class Search:
         self.span = math.inf
         self.backup_error = 0.0
         self.wrap = wrap
+        self._smallest_gap, self._stalled = math.inf, 0
 
     @property
     def W(self) -> np.ndarray:
@@ -215,6 +217,14 @@ class Search:
         drift = self.operator.row_sum_error * self.operator.gamma / (1 - self.operator.gamma)
         return nothing.gap + 2 * drift * max(abs(self.shifts.low), abs(self.shifts.high))
 
+    def rounding_has_won(self) -> bool:
+        """Whether more sweeps would be in vain; to be asked once after each."""
+        self._stalled = 0 if self.gap < self._smallest_gap else self._stalled + 1
+        self._smallest_gap = min(self.gap, self._smallest_gap)
+        return self.gap <= FLOOR * self.floor or (
+            self._stalled >= PATIENCE and self._smallest_gap <= NEAR * self.floor
+        )
+
     @property
     def target_span(self) -> float:
         """The span of the residual that meets the tolerance, but for rounding."""
@@ -268,7 +278,7 @@ def run(
                 on_sweep(Progress(search.sweeps, search.gap, tol))
             if search.gap <= 2 * tol:
                 return search.solution()
-            if search.gap <= FLOOR * search.floor:
+            if search.rounding_has_won():
                 reason = f"rounding in float64 prevents an error of {tol:.3g}"
                 raise NotConvergedError(reason, search.solution())
             if search.sweeps >= max_sweeps:
@@ -293,4 +303,4 @@ def centre(h: Float[np.ndarray, " S"]) -> None:
 def check_tolerance(tol: float) -> None:
     """Raise unless the tolerance is a positive number."""
     if check_real("tol", tol) <= 0:
-        raise ValueError(f"tol must be a positive number; got {tol!r}")
+        raise ValueError(f"tol must be positive; got {tol!r}")
