@@ -98,14 +98,27 @@ class Shifts:
 
 def shifts_from_residuals(operator: Operator, smallest: float, largest: float, error: float) -> Shifts:
     """Return the bounds proven by smallest <= W - h <= largest, where W may be off by `error`."""
-    down = operator.gamma * (1 - operator.row_sum_error)
-    up = operator.gamma * (1 + operator.row_sum_error)
-    if up >= 1:
+    least, most = resolvent_range(operator.gamma, operator.row_sum_error)
+    if math.isinf(most):
         return Shifts(-math.inf, math.inf)
     low, high = smallest - error, largest + error
-    low = min(low * down / (1 - down), low * up / (1 - up)) - error
-    high = max(high * down / (1 - down), high * up / (1 - up)) + error
+    low = min(low * least, low * most) - error
+    high = max(high * least, high * most) + error
     return Shifts(low - 8 * UNIT * abs(low), high + 8 * UNIT * abs(high))
+
+
+def resolvent_range(gamma: float, tau: float) -> tuple[float, float]:
+    """Return bounds on g / (1 - g) for every g within gamma (1 - tau) and gamma (1 + tau).
+
+    The difference 1 - gamma is exact for gamma >= 1/2 (Sterbenz), whereas gamma (1 + tau) would round
+    tau away: it must be subtracted from that difference. The factors cover what remains of rounding.
+    """
+    distance = 1 - gamma
+    if distance <= 2 * gamma * tau:
+        return 0.0, math.inf
+    least = gamma * (1 - tau) / ((distance + gamma * tau) * (1 + 4 * UNIT)) * (1 - 8 * UNIT)
+    most = gamma * (1 + tau) / ((distance - gamma * tau) * (1 - 4 * UNIT)) * (1 + 8 * UNIT)
+    return least, most
 
 
 class Certified(NamedTuple):

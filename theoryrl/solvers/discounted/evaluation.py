@@ -20,7 +20,7 @@ from theoryrl.models import DeterministicPolicy, DiscountedMDP, MarkovPolicy, Sp
 from theoryrl.models._validation import check_distribution, check_type, real_array
 from theoryrl.solvers.discounted._chain import solve_directly
 from theoryrl.solvers.discounted._operators import Tabular
-from theoryrl.solvers.discounted._search import OnSweep, Search, Step, run
+from theoryrl.solvers.discounted._search import OnSweep, Search, Step, resolvent_range, run
 from theoryrl.solvers.discounted.auto import SMALL, Choose
 from theoryrl.solvers.discounted.policy_iteration import EvaluateDirectly
 from theoryrl.solvers.solution import Solution, rounding_unit
@@ -134,7 +134,7 @@ def occupancy_measure(
     residual = start + mdp.gamma * (flow @ visits) - visits
     mass = float(np.abs(visits).sum()) + 1.0
     off = float(np.abs(residual).sum()) + rounding_unit(terms + start.size + 6) * 4 * mass
-    error = off / (1 - mdp.gamma * (1 + tau)) * (1 + 1e-9) + rounding_unit(4) * mass
+    error = off * (1 + resolvent_range(mdp.gamma, tau)[1]) * (1 + 1e-9) + rounding_unit(4) * mass
     return DiscountedOccupancy(visits[:, None] * pi, error)
 
 
