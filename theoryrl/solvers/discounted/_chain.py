@@ -24,6 +24,8 @@ RESTART = 24
 """Krylov vectors that are kept: 24 numbers per state."""
 STAGNATION = 0.5
 """A cycle that does not reduce the residual below this part of it is the last one."""
+EARLY = 8
+"""Steps after which a cycle is given up that has not reduced the residual to `STAGNATION`."""
 LONGEST = 480
 """Krylov steps after which an evaluation is left as it is; the search goes on from there."""
 
@@ -169,28 +171,27 @@ def solve_by_gmres(
 def _cycle(system: Chain, first: np.ndarray, target: float, longest: int) -> tuple[int, np.ndarray]:
     """Return (steps, v): v in the Krylov space of a unit vector minimises the norm of first - A M^-1 v.
 
-    Orthogonalisation is classical Gram-Schmidt, once: what it loses is seen in the true residual,
-    from which the next cycle starts.
+    What orthogonalisation loses to rounding is seen in the true residual, from which the next cycle
+    starts.
     """
     basis = np.empty((longest + 1, first.size))
     basis[0] = first
     H, rotations = np.zeros((longest + 1, longest)), np.zeros((longest, 2))
     right = np.zeros(longest + 1)
     right[0] = 1.0
-    z = np.empty_like(first)
+    z, column = np.empty_like(first), np.empty(longest)
     k = 0
     while k < longest and abs(right[k]) > target:
-        w = basis[k + 1]
+        if k == EARLY and abs(right[k]) > STAGNATION:
+            break
         system.precondition(basis[k], z)
-        system.multiply(basis[k], z, w)
-        H[: k + 1, k] = basis[: k + 1] @ w
-        w -= H[: k + 1, k] @ basis[: k + 1]
-        length = float(np.linalg.norm(w))
+        system.multiply(basis[k], z, basis[k + 1])
+        length = _kernels.orthogonalise(basis, k, column)
+        H[: k + 1, k] = column[: k + 1]
         _rotate(H[:, k], length, k, rotations, right)
         k += 1
         if length <= 1e-14:
             break
-        w /= length
     y = linalg.solve_triangular(H[:k, :k], right[:k], check_finite=False)
     return k, y @ basis[:k]
 
