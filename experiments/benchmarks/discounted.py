@@ -322,11 +322,11 @@ def report(results: dict[str, dict[str, dict[str, Any]]], speed: tuple[float, fl
     return f"""# Discounted models: speed
 
 Seconds to solve a model so that every state's value is within 1e-6 of the optimum: the median of up to
-{arguments.repetitions} runs, after one that is not counted (it compiles), each contestant in a process of its
-own, with its model built beforehand. The error is checked against values certified by theoryrl to 1e-7. A peer
-that misses it is asked again with a tolerance ten times smaller, up to four times; one that still misses it, or
-takes more than {arguments.limit:.0f} s in all, does not count. theoryrl is `solve(mdp, tol=1e-6)`, whose time
-includes the proof of the error.
+{arguments.repetitions} runs, after one that is not counted (it compiles), each contestant in a process of
+its own, with its model built beforehand. The error is checked against values certified by theoryrl to 1e-7.
+A peer that misses it is asked again with a tolerance ten times smaller, up to four times; one that still
+misses it, or takes more than {arguments.limit:.0f} s in all, does not count. theoryrl is
+`solve(mdp, tol=1e-6)`, whose time includes the proof of the error.
 
 {rows}
 
@@ -336,17 +336,17 @@ All times, in seconds:
 
 {details(results)}
 
-The dense case is bound by reading 160 MB per Bellman sweep: one sweep reads
-{speed[1] / 1e9:.1f} GB/s, {speed[1] / speed[0]:.2f} times what a BLAS matrix-vector product over the same memory
-reads ({speed[0] / 1e9:.1f} GB/s). It takes four sweeps, of which actions that are proven not to be optimal are left
-out. Chains and grids are bound by the number of Bellman sweeps and linear solves, not by bandwidth.
+The dense case is bound by reading 160 MB per Bellman sweep: one sweep reads {speed[1] / 1e9:.1f} GB/s,
+{speed[1] / speed[0]:.2f} times what a BLAS matrix-vector product over the same memory reads
+({speed[0] / 1e9:.1f} GB/s). It takes four sweeps, of which actions that are proven not to be optimal are
+left out. Chains and grids are bound by the number of Bellman sweeps and linear solves, not by bandwidth.
 
-stormpy has no discounted reward of this kind: a sink that is entered with probability 1 - gamma stands for it.
-mdpsolver takes models in which every action is available everywhere; jaxdp takes dense models.
+stormpy has no discounted reward of this kind: a sink that is entered with probability 1 - gamma stands for
+it. mdpsolver takes models in which every action is available everywhere; jaxdp takes dense models.
 
-Made by `python experiments/benchmarks/discounted.py --repetitions {arguments.repetitions}` with Python
-{platform.python_version()}, theoryrl {theoryrl.__version__}, {packages}, on {os.cpu_count()} cores of {processor()},
-which other programs were using too: ratios are steadier than times.
+Made by `python experiments/benchmarks/discounted.py --repetitions {arguments.repetitions} --limit
+{arguments.limit:.0f}` with Python {platform.python_version()}, theoryrl {theoryrl.__version__}, {packages}, on
+{os.cpu_count()} cores of {processor()}, which other programs were using too: ratios are steadier than times.
 """
 
 
