@@ -345,8 +345,9 @@ stormpy has no discounted reward of this kind: a sink that is entered with proba
 it. mdpsolver takes models in which every action is available everywhere; jaxdp takes dense models.
 
 Made by `python experiments/benchmarks/discounted.py --repetitions {arguments.repetitions} --limit
-{arguments.limit:.0f}` with Python {platform.python_version()}, theoryrl {theoryrl.__version__}, {packages}, on
-{os.cpu_count()} cores of {processor()}, which other programs were using too: ratios are steadier than times.
+{arguments.limit:.0f}` with Python {platform.python_version()}, theoryrl {theoryrl.__version__}, {packages},
+on {os.cpu_count()} cores of {processor()}, which other programs were using too: ratios are steadier
+than times.
 """
 
 

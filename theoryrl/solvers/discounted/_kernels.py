@@ -4,6 +4,7 @@ The transitions are either a dense array [S A, S], or the three arrays of compre
 tuple; `expected` is the one place that knows the difference. Row s * A + a belongs to (s, a).
 """
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def _dense_expected(P, row, h):
             total += P[row, t] * h[t]
         return total
 
-    return None if isinstance(P, types.BaseTuple) else dense
+    return None if isinstance(P, types.BaseTuple) else inspect.unwrap(dense)
 
 
 @overload(expected, jit_options=SPARSE)
@@ -49,7 +50,7 @@ def _sparse_expected(P, row, h):
             total += probabilities[i] * h[np.uintp(next_states[i])]
         return total
 
-    return sparse if isinstance(P, types.BaseTuple) else None
+    return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
 
 
 @overload(expected_elsewhere, jit_options=DENSE)
@@ -60,7 +61,7 @@ def _dense_expected_elsewhere(P, row, h, s):
             total += P[row, t] * h[t]
         return total - P[row, s] * h[s], P[row, s]
 
-    return None if isinstance(P, types.BaseTuple) else dense
+    return None if isinstance(P, types.BaseTuple) else inspect.unwrap(dense)
 
 
 @overload(expected_elsewhere, jit_options=SPARSE)
@@ -76,7 +77,7 @@ def _sparse_expected_elsewhere(P, row, h, s):
                 total += probabilities[i] * h[t]
         return total, stay
 
-    return sparse if isinstance(P, types.BaseTuple) else None
+    return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
 
 
 @threaded_kernel
