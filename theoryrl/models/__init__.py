@@ -5,17 +5,31 @@ from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import (
+    IndexRule,
+    OffsetSchedule,
+    PeriodicSchedule,
+    PullSequence,
+    Schedule,
+)
 from theoryrl.models.storage import load, save
 
 __all__ = [
     "ConservativeMDP",
     "DeterministicPolicy",
     "EpisodicMDP",
+    "IndexRule",
     "MarkovPolicy",
     "MixturePolicy",
     "OfflineDataset",
+    "OffsetSchedule",
+    "PeriodicSchedule",
     "Policy",
+    "PullSequence",
+    "RecoveringBandit",
     "RewardNoise",
+    "Schedule",
     "from_gymnasium",
     "from_toolbox",
     "load",

@@ -25,6 +25,8 @@ from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -36,9 +38,14 @@ KINDS: Mapping[str, type[Any]] = {
         ConservativeMDP,
         DeterministicPolicy,
         EpisodicMDP,
+        IndexRule,
         MixturePolicy,
         OfflineDataset,
+        OffsetSchedule,
+        PeriodicSchedule,
         Policy,
+        PullSequence,
+        RecoveringBandit,
         RewardNoise,
     )
 }
