@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import episodic
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RecoveringBandit
+from theoryrl.solvers import episodic, recovering
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
@@ -17,6 +18,13 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         [
             ("backward-induction", episodic.backward_induction),
             ("linear-program", episodic.linear_program),
+        ],
+    ),
+    RecoveringBandit: Registry(
+        "method",
+        [
+            ("policy-iteration", recovering.optimal_cycle),
+            ("periodic", recovering.purely_periodic),
         ],
     ),
 }
@@ -56,4 +64,4 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__]
+__all__ = ["METHODS", "Solution", "solve", *episodic.__all__, *recovering.__all__]

@@ -20,12 +20,15 @@ from theoryrl.solvers.recovering.periodic import (
     round_up,
     structured_periods,
 )
+from theoryrl.solvers.recovering.simulation import Play, Pulls, rewards_over_time, total_reward
 
 __all__ = [
     "CycleSolution",
     "FluidSolution",
     "IdleGraph",
     "PeriodicSolution",
+    "Play",
+    "Pulls",
     "RandomOffsets",
     "best_classes",
     "correlation_gap",
@@ -39,6 +42,8 @@ __all__ = [
     "ppp_guarantee",
     "purely_periodic",
     "random_offsets",
+    "rewards_over_time",
     "round_up",
     "structured_periods",
+    "total_reward",
 ]
