@@ -85,7 +85,9 @@ class RecoveringBandit(Frozen):
             raise ValueError("curves must not be empty")
         rows = [real_array(f"curves[{i}]", curve, ("D",)) for i, curve in enumerate(curves)]
         longest = max(map(len, rows))
-        return cls(np.stack([np.pad(row, (0, longest - len(row)), mode="edge") for row in rows]), K, **options)
+        return cls(
+            np.stack([np.pad(row, (0, longest - len(row)), mode="edge") for row in rows]), K, **options
+        )
 
     @property
     def n_arms(self) -> int:
@@ -110,7 +112,7 @@ class RecoveringBandit(Frozen):
         by_kind = {"none": self.reward_max / 2, "bernoulli": 0.5}
         return by_kind.get(self.noise.kind, self.noise.scale)
 
-    def at(self, periods: Int[np.ndarray, "*d"]) -> Float[np.ndarray, "N *d"]:
+    def at(self, periods: Int[np.ndarray, "*d"]) -> Float[np.ndarray, N *d]:
         """Return R_i(d) for each arm and each of the given idle times d >= 1."""
         return self.R[:, np.minimum(periods, self.R.shape[1]) - 1]
 

@@ -198,7 +198,9 @@ class PullSequence(Frozen):
         object.__setattr__(self, "sets", sets)
 
     def __repr__(self) -> str:
-        shown = " ".join("{" + ",".join(str(i) for i in row if i >= 0) + "}" for row in self.sets[:12].tolist())
+        shown = " ".join(
+            "{" + ",".join(str(i) for i in row if i >= 0) + "}" for row in self.sets[:12].tolist()
+        )
         return f"PullSequence({shown}{' ...' if len(self.sets) > 12 else ''}, repeated)"
 
 

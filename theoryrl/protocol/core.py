@@ -200,20 +200,11 @@ class Run:
         return self
 
     def _open_stretch(self, decision: Any, state: Any) -> None:
-        """Give a new decision a row of the trace; its value follows when it is first played."""
+        """Score a new decision, and give it a row of the trace."""
         row = decision.diagnostics
         if self._audit:
             row = {**row, **self._audit(self.problem, state, decision)}
-        self._lengths.append(0)
-        self._values.append(0.0)
-        self._diagnostics.append(row)
-
-    def _score(self, decision: Any, outcome: Outcome) -> None:
-        """Give the present stretch its exact value per round: once, or anew where rounds differ."""
-        if outcome.earned is not None:
-            self._values[-1] = outcome.earned / (self._lengths[-1] + outcome.rounds)
-        elif self._lengths[-1] == 0:
-            self._values[-1] = self.problem.value(decision)
+        self._ledger.open(row, self.problem.value(decision), self.problem.benchmark)
 
     @property
     def trace(self) -> Trace:

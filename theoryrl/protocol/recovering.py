@@ -1,7 +1,7 @@
 """Playing a recovering bandit: one round is one period, a decision is a schedule held for a while.
 
 What a period earns depends on how long the arms have rested, so the environment reports the exact mean
-reward of the periods that were played (`Outcome.earned`).
+reward of each period that was played (`Outcome.values`).
 """
 
 from __future__ import annotations
@@ -14,26 +14,17 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from theoryrl.models import PeriodicSchedule, RecoveringBandit, Schedule
+from theoryrl.models import RecoveringBandit, Schedule
 from theoryrl.models._validation import check_choice, check_count
 from theoryrl.protocol.core import Outcome, Streams
-from theoryrl.solvers.recovering import (
-    fluid_bound,
-    optimal_cycle,
-    periodic_value,
-    ppp_guarantee,
-    purely_periodic,
-)
-from theoryrl.solvers.recovering.simulation import NO_BUDGET, Play, rewards_over_time
+from theoryrl.solvers.recovering import Play, fluid_bound, optimal_cycle, ppp_guarantee, purely_periodic
+from theoryrl.solvers.recovering.simulation import NO_BUDGET
 
 MAX_BLOCK = 1 << 14
 """Most periods that one call plays: bounds the memory of a block of pulls."""
 
 MAX_STATES = 20_000
 """Largest idle-time graph for which the exact optimum is the default benchmark."""
-
-LONG_RUN = 1 << 14
-"""Periods over which the average of a schedule without a closed form is taken."""
 
 REFERENCES = ("auto", "optimum", "bound", "guarantee", "planner")
 NO_DIAGNOSTICS: Mapping[str, float] = {}
@@ -107,10 +98,10 @@ class RecoveringEnvironment:
         wanted = min(rounds, MAX_BLOCK)
         if self._left is not None:
             wanted = min(wanted, self._left)
-        pulls, spent = self._play.run(wanted, self._rng, self._budget)
+        pulls, means, spent = self._play.run(wanted, self._rng, self._budget)
         if self._left is not None:
             self._left -= pulls.rounds
-        return Outcome(pulls, pulls.rounds, spent or self._left == 0, self._play.earned)
+        return Outcome(pulls, pulls.rounds, spent or self._left == 0, means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,15 +158,8 @@ class RecoveringProblem:
             delays,
         )
 
-    def value(self, decision: RecoveringDecision) -> float:
-        """Return the long-run average of a schedule that is held for ever.
-
-        Exact for a `PeriodicSchedule`; else the exact average of the first 2^14 periods from rest. What a
-        run earns depends on the idle times too, and is reported by the environment.
-        """
-        if isinstance(decision.schedule, PeriodicSchedule):
-            return periodic_value(self.bandit, decision.schedule)
-        return float(rewards_over_time(self.bandit, decision.schedule, LONG_RUN).mean())
+    def value(self, decision: RecoveringDecision) -> None:
+        """Return nothing: what a period earns depends on the idle times, and the environment tells it."""
 
     def environment(self, streams: Streams) -> RecoveringEnvironment:
         """Return a fresh process, all arms rested."""

@@ -20,7 +20,7 @@ from theoryrl.solvers.recovering.periodic import (
     round_up,
     structured_periods,
 )
-from theoryrl.solvers.recovering.simulation import Play, Pulls, rewards_over_time, total_reward
+from theoryrl.solvers.recovering.simulation import Play, Pulls, pulls_over_time, rewards_over_time
 
 __all__ = [
     "CycleSolution",
@@ -40,10 +40,10 @@ __all__ = [
     "periodic_value",
     "planner_ratio",
     "ppp_guarantee",
+    "pulls_over_time",
     "purely_periodic",
     "random_offsets",
     "rewards_over_time",
     "round_up",
     "structured_periods",
-    "total_reward",
 ]

@@ -29,24 +29,28 @@ def take_best(scores, K, chosen):
 
 
 @kernel
-def play(kind, numbers, weights, table, K, R, noise, scale, rng, now, clock, rounds, earned, last, budget, log, rewards):  # fmt: skip
-    """Play at most `rounds` periods, fewer if the budget of pulls runs out.
+def play(
+    kind, numbers, weights, table, K, R, noise, scale, rng, now, clock, last, budget, log, rewards, means
+):
+    """Play one period for each entry of `means`, fewer if the budget of pulls runs out.
 
     Parameters
     ----------
     kind, numbers, weights, table
         The schedule: periods and offsets in the rows of `numbers` (with `weights` as priorities for
         OFFSETS), the sets of a SEQUENCE, or the index table.
-    now, clock, earned
-        Time of the process; time since the schedule was taken over, and its mean reward since then.
+    now, clock
+        Time of the process, and since the schedule was taken over.
     last
         Time of each arm's last pull, updated.
     budget
         Pulls left for each (arm, idle time), counted down; without entries: no budget.
     log, rewards
         Receive (period since `clock`, arm, idle time) and the observed reward of each pull.
+    means
+        Receives the mean reward of each period.
 
-    Returns (periods, pulls, mean reward since the schedule was taken over, whether the budget ran out).
+    Returns (periods, pulls, whether the budget ran out).
     """
     N, D = R.shape
     due, chosen, scores = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros(N)
@@ -55,8 +59,9 @@ def play(kind, numbers, weights, table, K, R, noise, scale, rng, now, clock, rou
             d = numbers[0, i]
             due[i] = clock + (numbers[1, i] - clock) % d if d > 0 else -1
     pulls, limited, spent = 0, budget.size > 0, False
-    for step in range(rounds):
+    for step in range(means.shape[0]):
         t, count = clock + step, 0
+        means[step] = 0.0
         if kind == PERIODIC:
             for i in range(N):
                 if due[i] == t:
@@ -85,7 +90,7 @@ def play(kind, numbers, weights, table, K, R, noise, scale, rng, now, clock, rou
             log[pulls, 0], log[pulls, 1] = step, i
             log[pulls, 2] = 0 if last[i] == NEVER else now + step - last[i]
             rewards[pulls] = noisy_reward(mean, noise, scale, rng)
-            earned += mean
+            means[step] += mean
             pulls += 1
             last[i] = now + step
             if limited:
@@ -93,5 +98,5 @@ def play(kind, numbers, weights, table, K, R, noise, scale, rng, now, clock, rou
                 budget[i, cell] -= 1
                 spent = spent or budget[i, cell] <= 0
         if spent:
-            return step + 1, pulls, earned, True
-    return rounds, pulls, earned, False
+            return step + 1, pulls, True
+    return means.shape[0], pulls, False

@@ -132,39 +132,44 @@ def optimal_cycle(bandit: RecoveringBandit, max_states: int = MAX_STATES) -> Cyc
     O(S) to evaluate, O(S A) to improve, for S = prod D_i states and A sets.
     """
     graph = idle_time_graph(bandit, max_states)
-    S = len(graph.successors)
-    scale = float(graph.rewards.max())
-    choice = np.argmax(graph.rewards, axis=1)
-    gain, bias = np.zeros(S), np.zeros(S)
-    for iteration in range(1, MAX_ITERATIONS + 1):
-        _kernels.evaluate_moves(choice, graph.successors, graph.rewards, gain, bias)
-        if not _kernels.improve_moves(
-            choice, graph.successors, graph.rewards, gain, bias, IMPROVEMENT * scale
-        ):
-            break
-    else:
-        raise RuntimeError(f"policy iteration did not settle in {MAX_ITERATIONS} iterations")
+    choice, bias, iterations = _policy_iteration(graph)
     states = _cycle(graph, choice)
     mean = math.fsum(graph.rewards[s, choice[s]] for s in states) / len(states)
     top = float(_kernels.largest_step(graph.successors, graph.rewards, bias))
+    scale = float(graph.rewards.max())
     lower_error = rounding_unit(bandit.K + 2) * mean
     upper_error = rounding_unit(bandit.K + 3) * (scale + 2 * float(np.abs(bias).max()))
     return CycleSolution(
-        value=np.float64(mean),
+        value=np.array(mean),
         policy=_sequence(graph, choice, states, bandit),
-        lower=np.float64(mean - lower_error),
-        upper=np.float64(max(top, mean) + upper_error),
-        iterations=iteration,
+        lower=np.array(mean - lower_error),
+        upper=np.array(max(top, mean) + upper_error),
+        iterations=iterations,
         method="policy iteration",
-        n_states=S,
+        n_states=len(bias),
         bias=bias,
     )
+
+
+def _policy_iteration(
+    graph: IdleGraph,
+) -> tuple[Int[np.ndarray, " S"], Float[np.ndarray, " S"], int]:
+    """Return an optimal choice per state, its bias, and the number of iterations."""
+    tolerance = IMPROVEMENT * float(graph.rewards.max())
+    choice = np.argmax(graph.rewards, axis=1)
+    gain, bias = np.zeros((2, len(choice)))
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        _kernels.evaluate_moves(choice, graph.successors, graph.rewards, gain, bias)
+        if not _kernels.improve_moves(choice, graph.successors, graph.rewards, gain, bias, tolerance):
+            return choice, bias, iteration
+    raise RuntimeError(f"policy iteration did not settle in {MAX_ITERATIONS} iterations")
 
 
 def _cycle(graph: IdleGraph, choice: Int[np.ndarray, " S"]) -> list[int]:
     """Return the states of the cycle that the policy enters from the fully rested state."""
     seen: dict[int, int] = {}
-    path, s = [], graph.rested
+    path: list[int] = []
+    s = graph.rested
     while s not in seen:
         seen[s] = len(path)
         path.append(s)

@@ -74,10 +74,10 @@ def fluid_bound(bandit: RecoveringBandit) -> FluidSolution:
     error = rounding_unit(4 * N + 8) * (value + bandit.K * price)
     dual = bandit.K * price + float(np.maximum(((R - price) / grid).max(axis=1), 0.0).sum())
     return FluidSolution(
-        value=np.float64(value),
+        value=np.array(value),
         policy=low + share * (high - low),
-        lower=np.float64(value - error),
-        upper=np.float64(dual + error),
+        lower=np.array(value - error),
+        upper=np.array(dual + error),
         iterations=int(levels.sum()) + (arm >= 0),
         method="steepest edges",
         below=below,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -99,7 +100,7 @@ def expected_top_k(rates: Float[np.ndarray, "N C"], worth: Float[np.ndarray, "N 
     """
     levels = np.unique(np.concatenate([[0.0], worth[rates > 0]]))[::-1]
     total = 0.0
-    for upper, lower in zip(levels[:-1], levels[1:], strict=True):
+    for upper, lower in pairwise(levels):
         present = np.where(worth >= upper, rates, 0.0).sum(axis=1)
         total += (upper - lower) * _mean_of_minimum(present[present > 0], K)
     return total

@@ -161,10 +161,10 @@ def _planned(bandit: RecoveringBandit, a: int, method: str, both: bool, upper: f
     value = _kernels.plan(V, grid, W, rounded, position, bandit.K, both, periods, offsets, machines, audit)
     error = rounding_unit(N + 2) * value
     return PeriodicSolution(
-        value=np.float64(value),
+        value=np.array(value),
         policy=PeriodicSchedule(periods, offsets, machines, bandit.K),
-        lower=np.float64(value - error),
-        upper=np.float64(upper),
+        lower=np.array(value - error),
+        upper=np.array(upper),
         iterations=1,
         method=f"purely periodic ({method}, a = {a})",
         classes=a,

@@ -91,7 +91,7 @@ def compile_schedule(bandit: RecoveringBandit, schedule: Schedule) -> Program:
 
 @dataclass
 class Play:
-    """A process under way: the idle times of the arms, and what the present schedule has earned.
+    """A process under way: the idle times of the arms, and where the present schedule stands.
 
     Attributes
     ----------
@@ -101,8 +101,6 @@ class Play:
         Number of periods so far.
     clock
         Periods since the present schedule was taken over.
-    earned
-        Sum of the mean rewards of its pulls.
     last
         Time of each arm's last pull: shape [N].
     """
@@ -110,7 +108,6 @@ class Play:
     bandit: RecoveringBandit
     now: int = 0
     clock: int = 0
-    earned: float = 0.0
     last: Int[np.ndarray, " N"] = field(init=False)
     _R: Float[np.ndarray, "N D"] = field(init=False, repr=False)
     _program: Program = field(init=False, repr=False)
@@ -122,7 +119,7 @@ class Play:
     def begin(self, schedule: Schedule) -> None:
         """Take over a schedule; its clock starts at 0, the idle times go on."""
         self._program = compile_schedule(self.bandit, schedule)
-        self.clock, self.earned = 0, 0.0
+        self.clock = 0
 
     def run(
         self,
@@ -130,12 +127,29 @@ class Play:
         rng: np.random.Generator,
         budget: Int[np.ndarray, "N D"] = NO_BUDGET,
         noise: RewardNoise | None = None,
-    ) -> tuple[Pulls, bool]:
-        """Play at most `rounds` periods; return the pulls, and whether the budget ran out."""
+    ) -> tuple[Pulls, Float[np.ndarray, " T"], bool]:
+        """Play at most `rounds` periods.
+
+        Parameters
+        ----------
+        rounds
+            Upper limit on the number of periods.
+        rng
+            Stream of the observed rewards.
+        budget
+            Pulls left for each (arm, idle time), counted down in place; without entries: no budget.
+        noise
+            Another law of the observed rewards than the bandit's.
+
+        Returns
+        -------
+        tuple
+            The pulls, the exact mean reward of each period, and whether the budget ran out.
+        """
         program, law = self._program, noise or self.bandit.noise
         log = np.empty((rounds * program.width, 3), dtype=np.int64)
-        rewards = np.empty(len(log))
-        played, pulls, self.earned, spent = _play.play(
+        rewards, means = np.empty(len(log)), np.empty(rounds)
+        played, pulls, spent = _play.play(
             program.kind,
             program.numbers,
             program.weights,
@@ -147,39 +161,32 @@ class Play:
             rng,
             self.now,
             self.clock,
-            rounds,
-            self.earned,
             self.last,
             budget,
             log,
             rewards,
+            means,
         )
         self.now += played
         self.clock += played
         seen = log[:pulls]
-        return Pulls(int(played), seen[:, 0], seen[:, 1], seen[:, 2], rewards[:pulls]), bool(spent)
+        observed = Pulls(int(played), seen[:, 0], seen[:, 1], seen[:, 2], rewards[:pulls])
+        return observed, means[:played], bool(spent)
 
 
-def total_reward(bandit: RecoveringBandit, schedule: Schedule, T: int) -> float:
-    """Return the exact mean reward of T periods of a schedule that begins fully rested."""
-    return float(rewards_over_time(bandit, schedule, T).sum())
-
-
-def rewards_over_time(
-    bandit: RecoveringBandit, schedule: Schedule, T: int
-) -> Float[np.ndarray, " T"]:
-    """Return the mean reward of each of the first T periods: shape [T]."""
-    check_count("T", T)
-    play = Play(bandit)
-    play.begin(schedule)
-    pulls, _ = play.run(T, np.random.default_rng(0), noise=RewardNoise("none"))
-    return np.bincount(pulls.when, weights=pulls.rewards, minlength=T)
+def rewards_over_time(bandit: RecoveringBandit, schedule: Schedule, T: int) -> Float[np.ndarray, " T"]:
+    """Return the exact mean reward of each of T periods of a schedule that begins fully rested."""
+    return _played(bandit, schedule, T)[1]
 
 
 def pulls_over_time(bandit: RecoveringBandit, schedule: Schedule, T: int) -> Int[np.ndarray, " T"]:
-    """Return the number of pulls in each of the first T periods: shape [T]."""
+    """Return the number of pulls in each of T periods of a schedule that begins fully rested."""
+    return np.bincount(_played(bandit, schedule, T)[0].when, minlength=T)
+
+
+def _played(bandit: RecoveringBandit, schedule: Schedule, T: int) -> tuple[Pulls, Float[np.ndarray, " T"]]:
     check_count("T", T)
     play = Play(bandit)
     play.begin(schedule)
-    pulls, _ = play.run(T, np.random.default_rng(0), noise=RewardNoise("none"))
-    return np.bincount(pulls.when, minlength=T)
+    pulls, means, _ = play.run(T, np.random.default_rng(0), noise=RewardNoise("none"))
+    return pulls, means
