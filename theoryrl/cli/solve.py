@@ -31,18 +31,19 @@ def solve(model: str, method: str, as_json: bool) -> None:
     with complaints_about("FILE.npz|NAME"):
         is_file = Path(model).suffix == ".npz" or Path(model).is_file()
         problem = models.load(model) if is_file else build_instance(model)
-        if not isinstance(problem, models.EpisodicMDP | models.ConservativeMDP):
+        if type(problem) not in (*solvers.METHODS, models.ConservativeMDP):
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
     started = time.perf_counter()
     with complaints_about("--method"):
         solution = solvers.solve(problem, method)
     answer = describe(solution, time.perf_counter() - started)
+    unit = "start of an episode" if hasattr(solution, "start_value") else "per round, in the long run"
     if as_json:
         click.echo(json.dumps({"model": model, **answer}, indent=2, allow_nan=False))
         return
     click.echo(f"model       {problem!r}")
     click.echo(f"method      {answer['method']}")
-    click.echo(f"value       {answer['value']!r} (start of an episode)")
+    click.echo(f"value       {answer['value']!r} ({unit})")
     click.echo(f"interval    [{answer['lower']!r}, {answer['upper']!r}], width {number(answer['gap'])}")
     click.echo(f"policy      {answer['policy']}")
     click.echo(f"iterations  {answer['iterations']}")
@@ -50,9 +51,9 @@ def solve(model: str, method: str, as_json: bool) -> None:
 
 
 def describe(solution: Solution, seconds: float) -> dict[str, Any]:
-    """Return the answer as JSON data; value and bounds are those at the start of an episode."""
-    value = getattr(solution, "start_value", None)
-    lower, upper = getattr(solution, "start_bounds", (solution.lower, solution.upper))
+    """Return the answer as JSON data; of an episodic model, value and bounds at the start."""
+    value = float(getattr(solution, "start_value", solution.value))
+    lower, upper = map(float, getattr(solution, "start_bounds", (solution.lower, solution.upper)))
     return {
         "method": solution.method,
         "value": value,
@@ -68,8 +69,11 @@ def describe(solution: Solution, seconds: float) -> dict[str, Any]:
 def summary(policy: Any) -> str:
     """Return what a policy does first, and how it is stored.
 
-    For a policy of several stages: the actions of the first stage, per state, up to twelve states.
+    For a policy of several stages: the actions of the first stage, per state, up to twelve states. What
+    is not a table of action probabilities describes itself.
     """
+    if not hasattr(policy, "probabilities"):
+        return repr(policy)
     actions = policy.probabilities.argmax(axis=-1)
     first = actions[0] if actions.ndim == 2 else actions
     shown = " ".join(str(int(action)) for action in first[:12])

@@ -20,10 +20,11 @@ from theoryrl.instances.gridworld import gridworld
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RecoveringBandit
 
-Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP]
+Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP] | Callable[..., RecoveringBandit]
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -40,12 +41,15 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("recovering", recovering),
+        ("blocking", blocking),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "blocking",
     "boltzmann_policy",
     "coin",
     "combination_lock",
@@ -58,5 +62,6 @@ __all__ = [
     "hazard",
     "random_conservative",
     "random_dirichlet",
+    "recovering",
     "riverswim",
 ]

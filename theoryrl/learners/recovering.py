@@ -98,7 +98,8 @@ class PeriodicUCB:
     bonus_scale
         Factor on the widths, for illustration; below 1 the guarantee is void.
     fractional
-        ``"up"``, as in the proof, or ``"best"``: also try the lower corner, keep what the bounds prefer.
+        ``"best"``: move the planner's fractional arm to its upper or its lower corner, as the bounds
+        prefer; ``"up"``: always to the upper one. The proof covers both.
     reuse_first
         Also use the first pull of an arm in a phase, where its true idle time is in the grid.
     horizon
@@ -122,7 +123,7 @@ class PeriodicUCB:
     phase_length: int | None = None
     delta: float | None = None
     bonus_scale: float = 1.0
-    fractional: str = "up"
+    fractional: str = "best"
     reuse_first: bool = False
     horizon: str = "known"
 
@@ -216,9 +217,7 @@ class PeriodicUCB:
         )
         return PeriodicSchedule.trusted(periods, offsets, machines, state.spec.K), audit
 
-    def update(
-        self, state: PeriodicState, decision: RecoveringDecision, observation: Pulls
-    ) -> PeriodicState:
+    def update(self, state: PeriodicState, decision: RecoveringDecision, observation: Pulls) -> PeriodicState:
         """Credit the pulls to the cells of their idle times."""
         credit(
             observation.arms,

@@ -98,8 +98,8 @@ class RecoveringBandit(Frozen):
     def memory(self) -> Int[np.ndarray, " N"]:
         """Smallest D_i from which on each curve is constant: shape [N]."""
         changes = self.R[:, 1:] != self.R[:, :-1]
-        last = self.R.shape[1] - 1 - np.argmax(changes[:, ::-1], axis=1)
-        return np.where(changes.any(axis=1), last + 1, 1).astype(np.int64)
+        memory: np.ndarray = 1 + (changes * np.arange(1, self.R.shape[1])).max(axis=1, initial=0)
+        return memory
 
     @property
     def is_monotone(self) -> bool:
@@ -112,7 +112,7 @@ class RecoveringBandit(Frozen):
         by_kind = {"none": self.reward_max / 2, "bernoulli": 0.5}
         return by_kind.get(self.noise.kind, self.noise.scale)
 
-    def at(self, periods: Int[np.ndarray, "*d"]) -> Float[np.ndarray, N *d]:
+    def at(self, periods: Int[np.ndarray, "*d"]) -> Float[np.ndarray, N * d]:
         """Return R_i(d) for each arm and each of the given idle times d >= 1."""
         return self.R[:, np.minimum(periods, self.R.shape[1]) - 1]
 

@@ -118,8 +118,10 @@ class PeriodicSchedule(Frozen):
         return np.flatnonzero(active & due)
 
     def __repr__(self) -> str:
-        used = int((self.periods > 0).sum())
-        return f"PeriodicSchedule({used} of {len(self.periods)} arms on {self.K} machines)"
+        shown = " ".join(
+            f"{o}+{d}n" if d else "-" for d, o in zip(self.periods[:12], self.offsets, strict=False)
+        )
+        return f"PeriodicSchedule({shown}{' ...' if len(self.periods) > 12 else ''}; K={self.K})"
 
 
 def _meeting(d: int, o: int, e: int, p: int) -> int:
