@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import INSTANCES
-from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RecoveringBandit
+from theoryrl.solvers import backward_induction, policy_value, solve
 
 NAN, INF = float("nan"), float("inf")
 SEEDED = [key for key in INSTANCES if "seed" in inspect.signature(INSTANCES[key]).parameters]
@@ -17,7 +17,12 @@ def mdp_of(model):
     return model.mdp if isinstance(model, ConservativeMDP) else model
 
 
+EPISODIC = [key for key in INSTANCES if not isinstance(INSTANCES[key](), RecoveringBandit)]
+
+
 def arrays(model):
+    if isinstance(model, RecoveringBandit):
+        return (model.R,)
     mdp = mdp_of(model)
     return mdp.P, mdp.r, mdp.rho
 
@@ -62,7 +67,14 @@ def test_the_docstring_describes_every_parameter(key):
     assert described >= set(inspect.signature(factory).parameters)
 
 
-@pytest.mark.parametrize("key", INSTANCES)
+@pytest.mark.parametrize("key", [key for key in INSTANCES if key not in EPISODIC])
+def test_the_defaults_build_a_bandit_with_something_to_gain(key):
+    bandit = INSTANCES[key]()
+    assert bandit.is_monotone
+    assert solve(bandit, "periodic").lower > 0
+
+
+@pytest.mark.parametrize("key", EPISODIC)
 def test_the_defaults_build_a_model_that_starts_in_one_state_and_has_something_to_gain(key):
     model = INSTANCES[key]()
     assert isinstance(model, EpisodicMDP | ConservativeMDP)
@@ -148,6 +160,13 @@ REJECTED = [
     ("domingues-tree", {"epsilon": 0.51}, r"epsilon must be .* got 0\.51"),
     ("domingues-tree", {"delay": 4}, "delay must be at least 0 and at most 3; got 4"),
     ("domingues-tree", {"leaf": 4}, "leaf must be at least 0 and at most 3; got 4"),
+    ("recovering", {"kind": "convex"}, "kind must be one of concave, blocking, monotone; got 'convex'"),
+    ("recovering", {"n_arms": 0}, "n_arms must be at least 1; got 0"),
+    ("recovering", {"max_pulls": 7}, "max_pulls must be at least 1 and at most 6; got 7"),
+    ("recovering", {"memory": 0}, "memory must be at least 1; got 0"),
+    ("recovering", {"noise": "gaussian"}, "noise must be one of bernoulli, none; got 'gaussian'"),
+    ("blocking", {"delay": 0}, "delay must be at least 1; got 0"),
+    ("blocking", {"mean": 0.0}, r"mean must be in \(0, 1\]; got 0\.0"),
     ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
 ]
 

@@ -234,7 +234,7 @@ class PeriodicUCB:
         return state
 
 
-def require_recovering(spec: RecoveringSpec, learner: str) -> None:
+def require_recovering(spec: object, learner: str) -> None:
     """Raise unless the problem is a recovering bandit."""
     if not isinstance(spec, RecoveringSpec):
         raise ValueError(f"{learner} plays recovering bandits; got a {type(spec).__name__}")

@@ -300,9 +300,7 @@ def test_the_expected_top_k_equals_enumeration(seed):
     rates, worth = candidates(bandit, fluid)
     exact = 0.0
     for outcome in product((0, 1, 2), repeat=bandit.n_arms):
-        probability = math.prod(
-            1 - rates[i].sum() if o == 2 else rates[i, o] for i, o in enumerate(outcome)
-        )
+        probability = math.prod(1 - rates[i].sum() if o == 2 else rates[i, o] for i, o in enumerate(outcome))
         present = sorted((worth[i, o] for i, o in enumerate(outcome) if o < 2), reverse=True)
         exact += probability * sum(present[: bandit.K])
     assert expected_top_k(rates, worth, bandit.K) == pytest.approx(exact, abs=ROUNDING)
