@@ -185,7 +185,7 @@ class PeriodicUCB:
             for name in PeriodicState.__slots__:
                 setattr(state, name, getattr(fresh, name))
         state.phase += 1
-        upper_bounds(state.n, state.s, state.radius, state.spec.reward_max, state.U)
+        self.refresh(state)
         schedule, audit = self.schedule(state)
         state.column = np.where(schedule.periods > 0, np.searchsorted(state.grid, schedule.periods), -1)
         state.seen[:] = False
@@ -195,6 +195,10 @@ class PeriodicUCB:
         value = float((worth / np.maximum(schedule.periods, 1)).sum())
         numbers = {"phase": float(state.phase), "planned": value, "relaxed": planned}
         return RecoveringDecision(schedule, rounds, None, numbers)
+
+    def refresh(self, state: PeriodicState) -> None:
+        """Compute the upper bounds from the samples."""
+        upper_bounds(state.n, state.s, state.radius, state.spec.reward_max, state.U)
 
     def schedule(self, state: PeriodicState) -> tuple[PeriodicSchedule, Float[np.ndarray, " 5"]]:
         """Return the planner's schedule for the present bounds, and what it notes (see `plan`)."""

@@ -129,3 +129,10 @@ def test_a_schedule_for_another_bandit_is_refused():
         rewards_over_time(bandit, PeriodicSchedule([2], [0], [0], 1), 3)
     with pytest.raises(ValueError, match="schedule pulls up to 2 arms at once; the bandit allows 1"):
         rewards_over_time(bandit, PeriodicSchedule([2, 2], [0, 0], [0, 1], 2), 3)
+
+
+def test_a_trusted_schedule_that_is_not_feasible_is_caught_when_it_is_played():
+    bandit = random_bandit(0, "concave", N=2, D=3, K=1)
+    schedule = PeriodicSchedule.trusted(*(np.array(row) for row in ([2, 3], [0, 1], [0, 0])), 1)
+    with pytest.raises(ValueError, match="schedule pulls more than 1 arms at t = 4"):
+        rewards_over_time(bandit, schedule, 10)

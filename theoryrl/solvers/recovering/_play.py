@@ -50,7 +50,7 @@ def play(
     means
         Receives the mean reward of each period.
 
-    Returns (periods, pulls, whether the budget ran out).
+    Returns (periods, pulls, whether the budget ran out); -1 pulls if a PERIODIC schedule has more than K.
     """
     N, D = R.shape
     due, chosen, scores = np.empty(N, dtype=np.int64), np.empty(N, dtype=np.int64), np.zeros(N)
@@ -65,6 +65,8 @@ def play(
         if kind == PERIODIC:
             for i in range(N):
                 if due[i] == t:
+                    if count == K:
+                        return step, -1, False
                     due[i] += numbers[0, i]
                     chosen[count] = i
                     count += 1

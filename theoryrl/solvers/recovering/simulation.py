@@ -167,6 +167,8 @@ class Play:
             rewards,
             means,
         )
+        if pulls < 0:
+            raise ValueError(f"schedule pulls more than {program.width} arms at t = {self.clock + played}")
         self.now += played
         self.clock += played
         seen = log[:pulls]
