@@ -269,12 +269,6 @@ def open_runs(scope: Scope, make: Make = PeriodicUCB) -> Iterator[PhaseRun]:
         yield audited_run(open_bandit(), make(delta=DELTA), 10_000, seed, f"open, seed {seed}")
 
 
-def default_runs(scope: Scope, make: Make = PeriodicUCB) -> Iterator[PhaseRun]:
-    """Yield independent runs with the default delta = 1 / T."""
-    for seed in scope.seeds(30, 200):
-        yield audited_run(open_bandit(), make(), 10_000, seed + 5000, f"open, seed {seed + 5000}")
-
-
 def long_runs(scope: Scope, make: Make = PeriodicUCB) -> Iterator[PhaseRun]:
     """Yield long runs on the default instance, where the bound on the regret is not vacuous."""
     for seed in scope.seeds(1, 4):

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linprog
 
 from theoryrl.instances import blocking, recovering
-from theoryrl.models import PeriodicSchedule, RecoveringBandit
+from theoryrl.models import OffsetSchedule, PeriodicSchedule, RecoveringBandit
 from theoryrl.solvers.recovering import (
     CycleSolution,
     FluidSolution,
@@ -326,12 +326,19 @@ class OffsetDraw(Evidence):
     average: float
 
 
-def offset_draws(scope: Scope) -> Iterator[OffsetDraw]:
-    """Yield independent draws on the default instance, played for 400 periods from rest."""
-    policy = random_offsets(recovering())
+Draw = Callable[[RandomOffsets, np.random.Generator], OffsetSchedule]
+
+
+def offset_draws(scope: Scope, draw: Draw = RandomOffsets.draw) -> Iterator[OffsetDraw]:
+    """Yield independent draws, played for 400 periods from rest, on the default instance and on another.
+
+    On twelve arms of delay 6 offsets that are not independent lose most pulls.
+    """
+    policies = [random_offsets(bandit) for bandit in (recovering(), blocking(12, 2, 6))]
     rng = np.random.default_rng([scope.seed, 57])
-    for index in range(scope.pick(600, 5000)):
-        average = rewards_over_time(policy.bandit, policy.draw(rng), 400).mean()
+    for index in range(scope.pick(1600, 8000)):
+        policy = policies[index % 2]
+        average = rewards_over_time(policy.bandit, draw(policy, rng), 400).mean()
         yield OffsetDraw(f"draw {index}", policy.guarantee, float(average))
 
 
