@@ -16,6 +16,7 @@ _HOME = {
     "MixturePolicy": "models",
     "OfflineDataset": "models",
     "Policy": "models",
+    "RecoveringBandit": "models",
     "RewardNoise": "models",
     "Study": "study",
     "Trace": "protocol",
@@ -32,6 +33,7 @@ __all__ = [
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
+    "RecoveringBandit",
     "RewardNoise",
     "Study",
     "Trace",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         MixturePolicy,
         OfflineDataset,
         Policy,
+        RecoveringBandit,
         RewardNoise,
     )
     from theoryrl.protocol import Trace, play
