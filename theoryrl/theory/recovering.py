@@ -2,7 +2,7 @@
 
 The paper promises an offline ratio of 1 - O(1 / sqrt(K)) and an online regret of order N sqrt(T). Both
 orders are the paper's; the constants, the set of periods and the phases are derived here, with proofs on
-the page of this paper. Final bounds are loose (offline) or vacuous below about half a million periods
+the page of this paper. Final bounds are loose (offline) or vacuous below some hundred thousand periods
 (online), so every step of their proofs is a theorem of its own, evaluated exactly.
 """
 
