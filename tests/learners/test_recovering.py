@@ -28,7 +28,7 @@ from theoryrl.learners.baselines.recovering.oracles import best_rotation
 from theoryrl.learners.recovering import require_recovering
 from theoryrl.models import RecoveringBandit, RewardNoise
 from theoryrl.protocol import RecoveringProblem, Run, as_problem, play
-from theoryrl.solvers import fluid_bound, optimal_cycle, ppp_guarantee, purely_periodic
+from theoryrl.solvers import Pulls, fluid_bound, optimal_cycle, ppp_guarantee, purely_periodic
 from theoryrl.solvers.recovering.exact import choices
 
 BANDIT = recovering("monotone", n_arms=4, memory=5, seed=0)
@@ -288,6 +288,36 @@ def test_a_bad_parameter_is_named_together_with_its_value(make, message):
 def test_a_learner_that_does_not_fit_the_problem_is_refused(problem, learner, message):
     with pytest.raises(ValueError, match=message):
         play(problem, learner, 10)
+
+
+def test_curves_that_fall_are_refused_by_the_learner_whose_bounds_need_them_to_rise():
+    problem = as_problem(RecoveringBandit(np.array([[0.5, 0.4], [0.2, 0.9]])))
+    with pytest.raises(ValueError, match="periodic-ucb needs non-decreasing curves"):
+        play(problem, PeriodicUCB(), 10)
+
+
+def test_greedy_bounds_hold_for_curves_that_fall_too():
+    """A longer rest must not lower the bound of a shorter one."""
+    bandit = RecoveringBandit(np.array([[0.9, 0.1], [0.2, 0.3]]), 1, RewardNoise("none"))
+    trace = play(as_problem(bandit), UCBGreedy(memory=2), 4000)
+    assert trace.values[-500:].mean() == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_reward_out_of_range_is_named():
+    run = Run(PROBLEM, PeriodicUCB(), 10)
+    decision = run.learner.plan(run.state)
+    three = np.zeros(3, dtype=np.int64)
+    for value in (1.5, -0.1, float("nan")):
+        pulls = Pulls(3, three, three, three, np.array([0.5, value, 0.5]))
+        with pytest.raises(ValueError, match=r"rewards\[1\] must be in \[0, 1\]; got"):
+            run.learner.update(run.state, decision, pulls)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 5, 17])
+@pytest.mark.parametrize("learner", [PeriodicUCB(), PeriodicUCB(horizon="doubling"), UCBGreedy()], ids=repr)
+def test_short_runs_are_possible_also_with_one_arm(rounds, learner):
+    for bandit in (BANDIT, RecoveringBandit(np.array([[0.5]]))):
+        assert play(as_problem(bandit), learner, rounds).rounds == rounds
 
 
 def test_a_study_completes_oracles_with_the_model():

@@ -6,15 +6,17 @@ from theoryrl._numba import kernel
 
 
 @kernel
-def upper_bounds(n, s, radius, top, out):
-    """Fill out[i, k] >= R_i(grid[k]): Hoeffding, cut at `top`, then the least over all longer periods.
+def upper_bounds(n, s, radius, top, monotone, out):
+    """Fill out[i, k] >= R_i(grid[k]): Hoeffding, cut at `top`; then the least over all longer periods.
 
-    `radius` is the half-width for one sample. The last step is valid because curves do not decrease.
+    `radius` is the half-width for one sample. The last step is for curves that do not decrease.
     """
     N, M = n.shape
     for i in range(N):
         least = top
         for k in range(M - 1, -1, -1):
+            if not monotone:
+                least = top
             if n[i, k] > 0:
                 least = min(least, s[i, k] / n[i, k] + radius / math.sqrt(n[i, k]))
             out[i, k] = least

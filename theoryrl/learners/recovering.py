@@ -147,8 +147,18 @@ class PeriodicUCB:
         return self.bonus_scale >= 1
 
     def init(self, spec: RecoveringSpec, rng: np.random.Generator) -> PeriodicState:
-        """Return the state without data."""
+        """Return the state without data.
+
+        Raises
+        ------
+        ValueError
+            If the curves may decrease: the bounds and the plan rest on that they do not.
+        """
         require_recovering(spec, self.key)
+        if not spec.monotone:
+            raise ValueError(
+                f"{self.key} needs non-decreasing curves; those of the problem decrease somewhere"
+            )
         length = spec.rounds if self.horizon == "known" else min(FIRST_EPOCH, spec.rounds)
         return self._epoch(spec, length, 0, -1)
 
@@ -198,7 +208,7 @@ class PeriodicUCB:
 
     def refresh(self, state: PeriodicState) -> None:
         """Compute the upper bounds from the samples."""
-        upper_bounds(state.n, state.s, state.radius, state.spec.reward_max, state.U)
+        upper_bounds(state.n, state.s, state.radius, state.spec.reward_max, True, state.U)
 
     def schedule(self, state: PeriodicState) -> tuple[PeriodicSchedule, Float[np.ndarray, " 5"]]:
         """Return the planner's schedule for the present bounds, and what it notes (see `plan`)."""
@@ -222,7 +232,14 @@ class PeriodicUCB:
         return PeriodicSchedule.trusted(periods, offsets, machines, state.spec.K), audit
 
     def update(self, state: PeriodicState, decision: RecoveringDecision, observation: Pulls) -> PeriodicState:
-        """Credit the pulls to the cells of their idle times."""
+        """Credit the pulls to the cells of their idle times.
+
+        Raises
+        ------
+        ValueError
+            If a reward is outside of what the spec promises.
+        """
+        check_rewards(observation, state.spec)
         credit(
             observation.arms,
             observation.idle,
@@ -236,6 +253,16 @@ class PeriodicUCB:
         )
         state.played += observation.rounds
         return state
+
+
+def check_rewards(observation: Pulls, spec: RecoveringSpec) -> None:
+    """Raise if an observed reward is not in [0, spec.observed_max], unless noise is unbounded."""
+    if not math.isfinite(spec.observed_max):
+        return
+    rewards = observation.rewards
+    if len(rewards) and not (rewards.min() >= 0 and rewards.max() <= spec.observed_max):
+        m = int(np.argmax(~((rewards >= 0) & (rewards <= spec.observed_max))))
+        raise ValueError(f"rewards[{m}] must be in [0, {spec.observed_max:g}]; got {float(rewards[m])!r}")
 
 
 def require_recovering(spec: object, learner: str) -> None:

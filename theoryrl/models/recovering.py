@@ -112,6 +112,12 @@ class RecoveringBandit(Frozen):
         by_kind = {"none": self.reward_max / 2, "bernoulli": 0.5}
         return by_kind.get(self.noise.kind, self.noise.scale)
 
+    @property
+    def observed_max(self) -> float:
+        """Bound on every observed reward; infinite where noise can lead out of [0, R_max]."""
+        by_kind = {"none": self.reward_max, "bernoulli": 1.0}
+        return by_kind.get(self.noise.kind, np.inf)
+
     def at(self, periods: Int[np.ndarray, "*d"]) -> Float[np.ndarray, N * d]:
         """Return R_i(d) for each arm and each of the given idle times d >= 1."""
         return self.R[:, np.minimum(periods, self.R.shape[1]) - 1]

@@ -44,6 +44,10 @@ class RecoveringSpec:
         Bound R_max on every mean reward; the smallest is 0.
     sub_gaussian
         Sub-Gaussian parameter of an observed reward around its mean.
+    observed_max
+        Bound on every observed reward (the smallest is 0); infinite for noise that is not bounded so.
+    monotone
+        Whether no curve decreases, which the setting promises.
     delays
         Idle time from which on each arm pays at all, where the setting tells (blocking bandits).
     """
@@ -53,6 +57,8 @@ class RecoveringSpec:
     rounds: int
     reward_max: float = 1.0
     sub_gaussian: float = 0.5
+    observed_max: float = 1.0
+    monotone: bool = True
     delays: Int[np.ndarray, " N"] | None = None
 
 
@@ -155,6 +161,8 @@ class RecoveringProblem:
             check_count("rounds", rounds),
             bandit.reward_max,
             bandit.sub_gaussian,
+            bandit.observed_max,
+            bandit.is_monotone,
             delays,
         )
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from theoryrl.learners._counts import visit_budget
 from theoryrl.learners._guarantee import check_bonus_scale, warn_if_void
 from theoryrl.learners._recovering import count_pulls, upper_bounds
-from theoryrl.learners.recovering import confidence_log, require_recovering
+from theoryrl.learners.recovering import check_rewards, confidence_log, require_recovering
 from theoryrl.models import IndexRule
 from theoryrl.models._validation import check_count, check_fraction, check_real
 from theoryrl.protocol import RecoveringDecision, RecoveringSpec
@@ -80,7 +80,7 @@ class _IndexLearner:
     def plan(self, state: IndexState) -> RecoveringDecision:
         """Return the index rule, held until some cell has grown enough."""
         U = np.empty_like(state.s)
-        upper_bounds(state.n, state.s, state.radius, state.spec.reward_max, U)
+        upper_bounds(state.n, state.s, state.radius, state.spec.reward_max, state.spec.monotone, U)
         rule = IndexRule(self.index(state, U), state.spec.K)
         if self.refresh_growth == 0:
             return RecoveringDecision(rule, 1)
@@ -88,6 +88,7 @@ class _IndexLearner:
 
     def update(self, state: IndexState, decision: RecoveringDecision, observation: Pulls) -> IndexState:
         """Count the pulls."""
+        check_rewards(observation, state.spec)
         count_pulls(observation.arms, observation.idle, observation.rewards, state.n, state.s)
         return state
 
