@@ -278,6 +278,7 @@ def test_a_bad_parameter_is_named_together_with_its_value(make, message):
         (as_problem(BANDIT), BlockingUCB(), "blocking-ucb needs known delays"),
         (as_problem(blocking()), GreedyOracle(bandit=BANDIT), r"bandit must have \(N, K\) = \(5, 1\); got"),
         (PROBLEM, GPLookahead(depth=9), "depth must keep the tree below"),
+        (as_problem(recovering(n_arms=60, max_pulls=20)), GPLookahead(), "depth must keep the tree below"),
         (
             as_problem(RecoveringBandit(np.array([[0.5, 0.4]]))),
             PeriodicOracle(bandit=RecoveringBandit(np.array([[0.5, 0.4]]))),

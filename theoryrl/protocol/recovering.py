@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from theoryrl.models import RecoveringBandit, Schedule
-from theoryrl.models._validation import check_choice, check_count
+from theoryrl.models._validation import check_choice, check_count, index_array
 from theoryrl.protocol.core import Outcome, Streams
 from theoryrl.solvers.recovering import Play, fluid_bound, optimal_cycle, ppp_guarantee, purely_periodic
 from theoryrl.solvers.recovering.simulation import NO_BUDGET
@@ -25,6 +25,9 @@ MAX_BLOCK = 1 << 14
 
 MAX_STATES = 20_000
 """Largest idle-time graph for which the exact optimum is the default benchmark."""
+
+FOREVER = 1 << 62
+"""A number of pulls that no run exhausts."""
 
 REFERENCES = ("auto", "optimum", "bound", "guarantee", "planner")
 NO_DIAGNOSTICS: Mapping[str, float] = {}
@@ -96,7 +99,11 @@ class RecoveringEnvironment:
     def begin(self, decision: RecoveringDecision) -> None:
         """Take over a schedule; idle times go on."""
         self._left = None if decision.rounds is None else check_count("decision.rounds", decision.rounds)
-        self._budget = NO_BUDGET if decision.visits is None else decision.visits.copy()
+        if decision.visits is None:
+            self._budget = NO_BUDGET
+        else:
+            N = self._play.bandit.n_arms
+            self._budget = index_array("decision.visits", decision.visits, (N, "D"), FOREVER).copy()
         self._play.begin(decision.schedule)
 
     def interact(self, decision: RecoveringDecision, rounds: int) -> Outcome:

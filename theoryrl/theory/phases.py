@@ -35,12 +35,14 @@ def regret_bound(
     a: int | None = None,
     phi: int | None = None,
     reward_max: float = 1.0,
+    sub_gaussian: float = 0.5,
 ) -> float:
     """Return the bound on rho UB T - (sum of mean rewards) that holds on the event of all widths.
 
-    3 N T / phi + 2 N phi S_a + 2 (1 + sqrt 2) sqrt(L / 2) W, in units of `reward_max`, with
-    W = min(sqrt(N M K T), N sqrt(S_a T)), for M structured periods up to phi and S_a the sum of their
-    inverses. In expectation, with delta = 1 / T (the default), add K.
+    R_max (3 N T / phi + 2 N phi S_a) + 2 (1 + sqrt 2) 2 sigma sqrt(L / 2) W, where sigma is the
+    sub-Gaussian parameter of a reward (1/2 for rewards in [0, 1]) and W = min(sqrt(N M K T),
+    N sqrt(S_a T)), for M structured periods up to phi and S_a the sum of their inverses. In expectation,
+    with delta = 1 / T (the default), add K R_max.
     """
     a = a or best_classes(K)
     phi = phi or max(SHORTEST_PHASE, math.isqrt(T))
@@ -49,7 +51,8 @@ def regret_bound(
     log_term = confidence_log(n_arms, M, T, delta or 1 / T)
     W = min(math.sqrt(n_arms * M * K * T), n_arms * math.sqrt(S_a * T))
     phases = 3 * n_arms * T / phi + 2 * n_arms * phi * S_a
-    return reward_max * (phases + 2 * (1 + math.sqrt(2)) * math.sqrt(log_term / 2) * W)
+    widths = 2 * (1 + math.sqrt(2)) * 2 * sub_gaussian * math.sqrt(log_term / 2) * W
+    return reward_max * phases + widths
 
 
 @dataclass
@@ -191,8 +194,10 @@ class PhaseRun(Evidence):
     @property
     def guaranteed_regret(self) -> float:
         """What the theorem allows the regret to be, on the event."""
-        N, K, T = self.bandit.n_arms, self.bandit.K, self.trace.rounds
-        return regret_bound(N, K, T, self.delta, self.a, self.phi, self.bandit.reward_max)
+        model, T = self.bandit, self.trace.rounds
+        return regret_bound(
+            model.n_arms, model.K, T, self.delta, self.a, self.phi, model.reward_max, model.sub_gaussian
+        )
 
     @property
     def trivial(self) -> float:

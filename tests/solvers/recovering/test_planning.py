@@ -314,3 +314,31 @@ def test_the_correlation_gap_is_that_of_a_poisson_number():
         missing = sum((K - k) * p for k, p in enumerate(law))
         assert correlation_gap(K) == pytest.approx(1 - missing / K, abs=1e-10)
     assert correlation_gap(1) == pytest.approx(1 - math.exp(-1))
+
+
+@given(seed=small_seeds)
+@settings(max_examples=40)
+def test_neither_optimum_nor_bound_depends_on_the_order_of_the_arms_or_on_arms_that_pay_nothing(seed):
+    bandit = random_bandit(seed, N=3, D=4)
+    order = np.random.default_rng(seed).permutation(3)
+    idle = np.vstack([bandit.R, np.zeros((1, 4))])
+    for other in (RecoveringBandit(bandit.R[order], bandit.K), RecoveringBandit(idle, bandit.K)):
+        assert optimal_cycle(other).value == pytest.approx(float(optimal_cycle(bandit).value), abs=ROUNDING)
+        assert fluid_bound(other).value == pytest.approx(float(fluid_bound(bandit).value), abs=ROUNDING)
+
+
+@given(seed=small_seeds)
+@settings(max_examples=40)
+def test_more_pulls_and_better_curves_help(seed):
+    bandit = random_bandit(seed, N=3, D=4, K=1)
+    better = RecoveringBandit(bandit.R + (1 - bandit.R) * 0.3, 1)
+    wider = RecoveringBandit(bandit.R, 2)
+    for other in (better, wider):
+        assert optimal_cycle(other).upper >= optimal_cycle(bandit).lower
+        assert fluid_bound(other).upper >= fluid_bound(bandit).lower
+
+
+def test_too_many_sets_are_refused_before_they_are_listed():
+    bandit = RecoveringBandit(np.full((40, 1), 0.5), 20)
+    with pytest.raises(ValueError, match=r"40 arms with K = 20 have .* sets, more than 1000000"):
+        optimal_cycle(bandit)

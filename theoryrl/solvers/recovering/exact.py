@@ -22,6 +22,7 @@ from theoryrl.solvers.recovering import _kernels
 from theoryrl.solvers.solution import Solution, rounding_unit
 
 MAX_STATES = 2_000_000
+MAX_CHOICES = 1_000_000
 MAX_ITERATIONS = 1000
 """Policy iteration needs a dozen rounds in practice."""
 
@@ -48,8 +49,22 @@ class CycleSolution(Solution):
     bias: Float[np.ndarray, " S"]
 
 
+def count_choices(n_arms: int, K: int) -> int:
+    """Return the number of sets of at most K arms."""
+    return sum(math.comb(n_arms, size) for size in range(K + 1))
+
+
 def choices(n_arms: int, K: int) -> Bool[np.ndarray, "A N"]:
-    """Return all sets of at most K arms as rows, the empty one first."""
+    """Return all sets of at most K arms as rows, the empty one first.
+
+    Raises
+    ------
+    ValueError
+        If there are more than `MAX_CHOICES`.
+    """
+    count = count_choices(n_arms, K)
+    if count > MAX_CHOICES:
+        raise ValueError(f"{n_arms} arms with K = {K} have {count} sets, more than {MAX_CHOICES}")
     sets = [arms for size in range(K + 1) for arms in combinations(range(n_arms), size)]
     table = np.zeros((len(sets), n_arms), dtype=np.bool_)
     for row, arms in zip(table, sets, strict=True):
@@ -102,9 +117,9 @@ def idle_time_graph(bandit: RecoveringBandit, max_states: int = MAX_STATES) -> I
             f"the idle-time graph has {n_states} states, more than max_states = {max_states}; "
             "method='periodic' gives proven bounds at any size"
         )
-    n_choices = sum(math.comb(bandit.n_arms, size) for size in range(bandit.K + 1))
-    check_memory("the idle-time graph", n_states, n_choices, 2)
     sets = choices(bandit.n_arms, bandit.K)
+    n_choices = len(sets)
+    check_memory("the idle-time graph", n_states, n_choices, 2)
     successors = np.empty((n_states, n_choices), dtype=np.int64)
     rewards = np.empty((n_states, n_choices))
     _kernels.idle_moves(np.array(bandit.R), memory, sets, successors, rewards)

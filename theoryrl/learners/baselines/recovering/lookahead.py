@@ -17,7 +17,7 @@ from theoryrl.models import PullSequence, RecoveringBandit
 from theoryrl.models._validation import check_count, check_real
 from theoryrl.protocol import RecoveringDecision, RecoveringSpec
 from theoryrl.solvers.recovering import Pulls
-from theoryrl.solvers.recovering.exact import choices
+from theoryrl.solvers.recovering.exact import choices, count_choices
 
 MAX_LEAVES = 10_000_000
 """Largest tree of sequences that is searched."""
@@ -38,12 +38,12 @@ def chosen_sequence(
 
 def searched_sets(spec: RecoveringSpec, depth: int) -> Bool[np.ndarray, "A N"]:
     """Return all sets of at most K arms; raise if the tree of their sequences is too large."""
-    sets = choices(spec.n_arms, spec.K)
-    if len(sets) ** depth > MAX_LEAVES:
+    count = count_choices(spec.n_arms, spec.K)
+    if count**depth > MAX_LEAVES:
         raise ValueError(
-            f"depth must keep the tree below {MAX_LEAVES} leaves; {depth} gives {len(sets)} ** {depth}"
+            f"depth must keep the tree below {MAX_LEAVES} leaves; {depth} gives {count} ** {depth}"
         )
-    return sets
+    return choices(spec.n_arms, spec.K)
 
 
 def moved_on(idle: Int[np.ndarray, " N"], observation: Pulls) -> Int[np.ndarray, " N"]:
