@@ -116,17 +116,17 @@ def _with_fluid(change: Callable[[Any], Any]) -> Iterator[Any]:
 
 def _single_period_bound(case: Any) -> Any:
     value = Reference(single=True)(case.bandit, 1, "round").relaxed
-    return replace(case.fluid, value=value, lower=value, upper=value)
+    return replace(case.fluid, value=np.array(value), lower=np.array(value), upper=np.array(value))
 
 
 def _arm_by_arm(case: Any) -> Any:
     value = Reference(order="arm")(case.bandit, 1, "round").relaxed
-    return replace(case.fluid, value=value, lower=value, upper=value)
+    return replace(case.fluid, value=np.array(value), lower=np.array(value), upper=np.array(value))
 
 
 def _free_pulls(case: Any) -> Any:
     d = np.arange(1, case.bandit.R.shape[1] + 1)
-    return replace(case.fluid, upper=(case.bandit.R / d).max(axis=1).sum())
+    return replace(case.fluid, upper=np.array((case.bandit.R / d).max(axis=1).sum()))
 
 
 def test_a_bound_from_single_periods_is_no_bound() -> None:
@@ -156,7 +156,11 @@ def test_a_greedy_cycle_is_not_optimal() -> None:
         gain, bias = np.zeros((2, len(choice)))
         _kernels.evaluate_moves(choice, graph.successors, graph.rewards, gain, bias)
         top = _kernels.largest_step(graph.successors, graph.rewards, bias)
-        cases.append(replace(case, optimum=replace(case.optimum, lower=gain[graph.rested], upper=top)))
+        cases.append(
+            replace(
+                case, optimum=replace(case.optimum, lower=np.array(gain[graph.rested]), upper=np.array(top))
+            )
+        )
     assert violated("optimum", cases)
 
 

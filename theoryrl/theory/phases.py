@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 
 from theoryrl.instances import recovering
 from theoryrl.learners import PeriodicUCB
@@ -177,7 +177,7 @@ class PhaseRun(Evidence):
         """Whether an arm is in the schedule of a phase."""
         return self.column("periods") > 0
 
-    def per_cell(self, weights: Float[np.ndarray, "P N"]) -> Float[np.ndarray, "N M"]:
+    def per_cell(self, weights: Num[np.ndarray, "P N"]) -> Float[np.ndarray, "N M"]:
         """Sum weights over the phases, by arm and period in use."""
         total = np.zeros(self.n.shape)
         columns = self.column("column")
