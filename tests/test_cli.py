@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import theoryrl
 from theoryrl import models
 from theoryrl.cli import main
-from theoryrl.instances import hazard, riverswim
+from theoryrl.instances import blocking, hazard, riverswim
 from theoryrl.solvers import backward_induction
 from theoryrl.study import load_dataset, summarise
 from theoryrl.theory import THEOREMS, Verdict, check
@@ -393,9 +393,9 @@ def test_solve_proves_the_values_of_models_without_a_horizon(key, tmp_path):
     with np.load(tmp_path / "answer.npz") as arrays:
         assert (arrays["upper"] - arrays["lower"]).max() == answer["gap"]
         for name, find in (("lowest", np.argmin), ("highest", np.argmax)):
-            state = answer["states"][name]["state"]
+            state = answer[name]["state"]
             assert state == find(arrays["value"])
-            assert answer["states"][name]["value"] == arrays["value"][state]
+            assert answer[name]["value"] == arrays["value"][state]
         assert arrays["policy"].shape == arrays["value"].shape
     assert "plus or minus" in call("solve", key).output
 
@@ -431,6 +431,31 @@ def test_a_constrained_model_in_a_file_is_solved(tmp_path):
     models.save(problem, tmp_path / "model.npz")
     answer = json.loads(call("solve", tmp_path / "model.npz", "--json").stdout)
     assert answer["value"] == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["auto", "policy-iteration", "periodic"])
+def test_solve_takes_a_recovering_bandit_by_name_and_from_a_file(tmp_path, method):
+    """Two arms that pay again after one period of rest, K = 1: pulled in turn they earn 1."""
+    models.save(blocking(n_arms=2, delay=2), tmp_path / "bandit.npz")
+    for source in ("blocking:n_arms=2,delay=2", tmp_path / "bandit.npz"):
+        answer = json.loads(call("solve", source, "--method", method, "--json").stdout)
+        assert answer["lower"] <= 1 <= answer["upper"]
+        assert answer["gap"] < 1e-12
+        assert ("Schedule" if method == "periodic" else "Sequence") in answer["policy"]
+    assert "in the long run" in call("solve", "blocking").output
+    assert "more than max_states" in refused("solve", "recovering")
+
+
+def test_run_plays_learners_and_oracles_on_a_recovering_bandit(tmp_path):
+    learners = ["--learner", "periodic-ucb", "--learner", "greedy-oracle"]
+    result = call(
+        "run", "--instance", "recovering:n_arms=3,memory=4", *learners, "--rounds", 200, "--seeds", 2,
+        "--store", tmp_path / "store", "--json", tmp_path / "table.json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    records = json.loads((tmp_path / "table.json").read_text())
+    assert [record["learner"] for record in records] == ["periodic-ucb", "greedy-oracle"]
+    assert all(record["guaranteed"] for record in records)
 
 
 def test_wrong_usage_of_solve(tmp_path):

@@ -44,7 +44,7 @@ class Thing:
 class Oracle:
     mdp: Any
     scale: float = 1.0
-    needs_model: ClassVar[bool] = True
+    needs_model: ClassVar[str] = "mdp"
 
 
 def needs(count: int, size: float = 1.0):

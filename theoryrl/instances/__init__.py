@@ -7,6 +7,7 @@ one model for good. `INSTANCES` looks them up by key::
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.instances.boltzmann import boltzmann_policy
@@ -23,16 +24,12 @@ from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.inventory import inventory
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, ImplicitMDP
 
-Factory = (
-    Callable[..., EpisodicMDP]
-    | Callable[..., ConservativeMDP]
-    | Callable[..., DiscountedMDP]
-    | Callable[..., ImplicitMDP]
-)
+Factory = Callable[..., Any]
+"""A function that returns a model."""
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -55,12 +52,15 @@ INSTANCES: Registry[Factory] = Registry(
         ("discounted-garnet", discounted_garnet),
         ("discounted-random", discounted_random),
         ("growth", growth),
+        ("recovering", recovering),
+        ("blocking", blocking),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "blocking",
     "boltzmann_policy",
     "coin",
     "combination_lock",
@@ -78,6 +78,7 @@ __all__ = [
     "inventory",
     "random_conservative",
     "random_dirichlet",
+    "recovering",
     "replacement",
     "riverswim",
 ]

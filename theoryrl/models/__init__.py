@@ -13,6 +13,14 @@ from theoryrl.models.layouts import (
 )
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import (
+    IndexRule,
+    OffsetSchedule,
+    PeriodicSchedule,
+    PullSequence,
+    Schedule,
+)
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
 from theoryrl.models.transitions import SparseTransitions
@@ -25,11 +33,17 @@ __all__ = [
     "DiscountedMDP",
     "EpisodicMDP",
     "ImplicitMDP",
+    "IndexRule",
     "MarkovPolicy",
     "MixturePolicy",
     "OfflineDataset",
+    "OffsetSchedule",
+    "PeriodicSchedule",
     "Policy",
+    "PullSequence",
+    "RecoveringBandit",
     "RewardNoise",
+    "Schedule",
     "SparseTransitions",
     "StationaryMDP",
     "discounted_from_toolbox",

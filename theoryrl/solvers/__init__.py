@@ -7,8 +7,15 @@ from functools import partial
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, ConstrainedMDP, DiscountedMDP, EpisodicMDP, ImplicitMDP
-from theoryrl.solvers import coefficients, discounted, episodic, tabular_class
+from theoryrl.models import (
+    ConservativeMDP,
+    ConstrainedMDP,
+    DiscountedMDP,
+    EpisodicMDP,
+    ImplicitMDP,
+    RecoveringBandit,
+)
+from theoryrl.solvers import coefficients, discounted, episodic, recovering, tabular_class
 from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.constrained import (
     ConstrainedSolution,
@@ -24,6 +31,7 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
 
@@ -53,6 +61,13 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     ),
     ImplicitMDP: Registry("method", _ITERATIVE),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
+    RecoveringBandit: Registry(
+        "method",
+        [
+            ("policy-iteration", recovering.optimal_cycle),
+            ("periodic", recovering.purely_periodic),
+        ],
+    ),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -108,5 +123,8 @@ __all__ = [
     "value_iteration",
     *coefficients.__all__,
     *episodic.__all__,
+    *coefficients.__all__,
+    *episodic.__all__,
+    *recovering.__all__,
     *tabular_class.__all__,
 ]

@@ -176,7 +176,7 @@ class OracleMixture(_Mixture):
     mdp: EpisodicMDP
 
     key: ClassVar[str] = "oracle-mixture"
-    needs_model: ClassVar[bool] = True
+    needs_model: ClassVar[str] = "mdp"
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> MixtureState:
         """Return the state without data.
