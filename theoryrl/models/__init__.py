@@ -15,6 +15,7 @@ from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "RewardNoise",
     "SparseTransitions",
     "StationaryMDP",
+    "TotalRewardMDP",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

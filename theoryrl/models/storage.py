@@ -27,6 +27,7 @@ from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 
 FORMAT = "theoryrl model"
@@ -47,6 +48,7 @@ KINDS: Mapping[str, type[Any]] = {
         Policy,
         RewardNoise,
         SparseTransitions,
+        TotalRewardMDP,
     )
 }
 
