@@ -187,9 +187,10 @@ def lower_bound(problem: Quotient, v: np.ndarray, choice: np.ndarray) -> np.ndar
     Q, _ = problem.chain(choice)
     w = proven_times(Q, problem.rows.tau)
     lacking = max(0.0, -float(problem.residuals(v, choice).kept_low.min()))
+    if not (np.isfinite(w).all() and np.isfinite(lacking)):
+        return np.full(problem.n, -np.inf)
     lower = v - w * lacking
-    lower -= 4 * UNIT * (np.abs(v) + np.abs(lower))
-    return np.where(np.isfinite(lower), lower, -np.inf)
+    return np.asarray(lower - 4 * UNIT * (np.abs(v) + np.abs(lower)))
 
 
 def upper_bound(problem: Quotient, v: np.ndarray, choice: np.ndarray) -> np.ndarray:

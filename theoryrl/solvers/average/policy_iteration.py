@@ -88,6 +88,17 @@ def policy_iteration(
     return answer
 
 
+def best_bounds(setting: Setting, max_iterations: int = 10_000) -> ClassBounds:
+    """Return bounds on the gain of each class, as close as policy iteration proves them."""
+    search = PolicySearch(setting)
+    found = search.start()
+    for _ in range(max_iterations):
+        if not search.changed:
+            break
+        found = search.improve()
+    return found
+
+
 class PolicySearch:
     """The state of a run: actions that stay in each class, and their relative values.
 

@@ -82,7 +82,7 @@ class TimeSolution(Solution):
     def gap(self) -> float:
         """Largest distance between the bounds of finite times."""
         finite = np.isfinite(self.lower)
-        return float((self.upper - self.lower)[finite].max(initial=0.0))
+        return float((self.upper[finite] - self.lower[finite]).max(initial=0.0))
 
 
 def _scaled(

@@ -21,13 +21,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from theoryrl.models import DeterministicPolicy, TotalRewardMDP
+from theoryrl.models import AverageRewardMDP, DeterministicPolicy, TotalRewardMDP
 from theoryrl.models._validation import check_type
 from theoryrl.solvers._quotient import NodeValues, Quotient
 from theoryrl.solvers._reach import surely_reaching
 from theoryrl.solvers._rows import Attractor
+from theoryrl.solvers.average._certificate import Setting
+from theoryrl.solvers.average.policy_iteration import best_bounds
 from theoryrl.solvers.classes import EndComponents, communicating_classes
 from theoryrl.solvers.total.solution import TotalSolution
+
+
+NO_MEANING = (
+    "mdp has rewards of both signs and must then lose when it goes on for ever, as its total reward may "
+    "have no meaning otherwise; that could not be proven"
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,8 @@ def prepare(mdp: TotalRewardMDP) -> TotalProblem:
     if available.min() >= 0:
         infinite, active = _gaining(mdp, attract, fallback)
     else:
+        if signed:
+            _check_losing(mdp, free)
         infinite, active = _losing(mdp, free, attract)
     known = infinite != 0
     free = _without(free, known)
@@ -102,6 +112,25 @@ def _gaining(
     attract(parts.inner & paying[:, None], source, fallback)
     reached = attract(mdp.mask, paying, fallback)
     return np.where(reached, np.inf, 0.0), mdp.mask
+
+
+def _check_losing(mdp: TotalRewardMDP, free: EndComponents) -> None:
+    """Raise unless every end component in which no process can end has a negative optimal gain.
+
+    Those in which it can are covered by the strict inequality of the upper bound.
+    """
+    setting = Setting(AverageRewardMDP(mdp.P, mdp.r, mdp.allowed))
+    endless = np.ones(setting.parts.n, dtype=np.bool_)
+    endless[setting.parts.labels[(free.labels >= 0) & (setting.parts.labels >= 0)]] = False
+    if not endless.any():
+        return
+    high = best_bounds(setting).high
+    wrong = np.flatnonzero(endless & ~(high < 0))
+    if wrong.size:
+        state = int(np.argmax(setting.parts.labels == wrong[0]))
+        raise ValueError(
+            f"{NO_MEANING}; from state {state} the average reward of going on can be {high[wrong[0]]:.3g}"
+        )
 
 
 def _losing(

@@ -12,7 +12,7 @@ from theoryrl.models import TotalRewardMDP
 from theoryrl.models._validation import check_count
 from theoryrl.solvers._quotient import solve_quotient
 from theoryrl.solvers.progress import NotConvergedError, check_tolerance
-from theoryrl.solvers.total._problem import TotalProblem, prepare
+from theoryrl.solvers.total._problem import NO_MEANING, TotalProblem, prepare
 from theoryrl.solvers.total.solution import TotalSolution
 
 
@@ -53,10 +53,7 @@ def policy_iteration(
 def checked(problem: TotalProblem, answer: TotalSolution, tol: float) -> TotalSolution:
     """Return the answer if its bounds are as close as asked for."""
     if problem.signed and not np.isfinite(answer.upper[answer.finite]).all():
-        raise ValueError(
-            "mdp must lose when it goes on for ever, as it has rewards of both signs; "
-            "that could not be proven, so its total reward may have no meaning"
-        )
+        raise ValueError(NO_MEANING)
     if not answer.gap <= 2 * tol:
         raise NotConvergedError(f"the method stopped short of an error of {tol:.3g}", answer)
     return answer

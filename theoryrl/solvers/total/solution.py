@@ -26,4 +26,4 @@ class TotalSolution(Solution):
     @property
     def gap(self) -> float:
         """Largest distance between the bounds of finite values."""
-        return float((self.upper - self.lower)[self.finite].max(initial=0.0))
+        return float((self.upper[self.finite] - self.lower[self.finite]).max(initial=0.0))
