@@ -13,17 +13,26 @@ from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
+from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
+from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.inventory import inventory
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, ImplicitMDP
 
-Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP]
+Factory = (
+    Callable[..., EpisodicMDP]
+    | Callable[..., ConservativeMDP]
+    | Callable[..., DiscountedMDP]
+    | Callable[..., ImplicitMDP]
+)
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -40,6 +49,12 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("replacement", replacement),
+        ("inventory", inventory),
+        ("discounted-gridworld", discounted_gridworld),
+        ("discounted-garnet", discounted_garnet),
+        ("discounted-random", discounted_random),
+        ("growth", growth),
     ],
 )
 
@@ -50,13 +65,19 @@ __all__ = [
     "coin",
     "combination_lock",
     "coupon",
+    "discounted_garnet",
+    "discounted_gridworld",
+    "discounted_random",
     "domingues_tree",
     "fork",
     "garnet",
     "gridworld",
+    "growth",
     "hard",
     "hazard",
+    "inventory",
     "random_conservative",
     "random_dirichlet",
+    "replacement",
     "riverswim",
 ]

@@ -18,6 +18,7 @@ from scipy import sparse
 
 from theoryrl.models._frozen import Frozen
 from theoryrl.models._validation import (
+    check_interval,
     check_memory,
     check_real,
     check_type,

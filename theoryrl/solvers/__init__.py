@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import episodic
+from theoryrl.models import ConservativeMDP, ConstrainedMDP, DiscountedMDP, EpisodicMDP, ImplicitMDP
+from theoryrl.solvers import discounted, episodic
+from theoryrl.solvers.constrained import (
+    ConstrainedSolution,
+    InfeasibleError,
+    constrained_linear_program,
+)
+from theoryrl.solvers.discounted import (
+    InterruptedSolve,
+    NotConvergedError,
+    anderson_value_iteration,
+    modified_policy_iteration,
+    policy_iteration,
+    value_iteration,
+)
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
+
+_ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
+    ("auto", discounted.auto),
+    ("modified-policy-iteration", modified_policy_iteration),
+    ("value-iteration", value_iteration),
+    ("gauss-seidel", partial(value_iteration, sweep="gauss-seidel")),
+    ("anderson", anderson_value_iteration),
+]
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
@@ -19,6 +41,16 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    DiscountedMDP: Registry(
+        "method",
+        [
+            *_ITERATIVE,
+            ("policy-iteration", policy_iteration),
+            ("linear-program", discounted.linear_program),
+        ],
+    ),
+    ImplicitMDP: Registry("method", _ITERATIVE),
+    ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -43,6 +75,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
     Raises
     ------
+    NotConvergedError
+        If an iterative method has not proven the tolerance; the bounds that it has proven are attached.
     TypeError
         If no solver takes such a model.
     UnknownKeyError
@@ -56,4 +90,19 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__]
+__all__ = [
+    "METHODS",
+    "ConstrainedSolution",
+    "InfeasibleError",
+    "InterruptedSolve",
+    "NotConvergedError",
+    "Solution",
+    "anderson_value_iteration",
+    "constrained_linear_program",
+    "discounted",
+    "modified_policy_iteration",
+    "policy_iteration",
+    "solve",
+    "value_iteration",
+    *episodic.__all__,
+]

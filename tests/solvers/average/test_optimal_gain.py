@@ -10,7 +10,7 @@ from tests.exact import rational
 from tests.exact_chains import chain_of, gain_and_bias_of_chain, optimal_gain
 from tests.generators_stationary import average_mdp, stationary_recipes
 from theoryrl.solvers import average
-from theoryrl.solvers.progress import NotConvergedError
+from theoryrl.solvers.discounted._search import NotConvergedError
 
 TOL = 1e-6
 

@@ -22,7 +22,7 @@ from theoryrl.models._validation import check_type
 from theoryrl.solvers.average._certificate import ClassBounds, Setting
 from theoryrl.solvers.average.policy_iteration import PolicySearch
 from theoryrl.solvers.average.solution import GainSolution
-from theoryrl.solvers.progress import NotConvergedError, check_tolerance
+from theoryrl.solvers.discounted._search import NotConvergedError, check_tolerance
 
 
 def linear_program(mdp: AverageRewardMDP, tol: float = 1e-6) -> GainSolution:
