@@ -164,11 +164,7 @@ def end_components(mdp):
             if any(inside <= other for other in found):
                 continue
             inner = {
-                s: [
-                    a
-                    for a in np.flatnonzero(mdp.mask[s])
-                    if set(np.flatnonzero(support[s, a])) <= inside
-                ]
+                s: [a for a in np.flatnonzero(mdp.mask[s]) if set(np.flatnonzero(support[s, a])) <= inside]
                 for s in members
             }
             if not all(inner.values()):

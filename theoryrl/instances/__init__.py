@@ -15,6 +15,7 @@ from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
@@ -25,13 +26,22 @@ from theoryrl.instances.inventory import inventory
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, ImplicitMDP
+from theoryrl.models import (
+    AverageRewardMDP,
+    ConservativeMDP,
+    DiscountedMDP,
+    EpisodicMDP,
+    ImplicitMDP,
+    TotalRewardMDP,
+)
 
 Factory = (
     Callable[..., EpisodicMDP]
     | Callable[..., ConservativeMDP]
     | Callable[..., DiscountedMDP]
     | Callable[..., ImplicitMDP]
+    | Callable[..., AverageRewardMDP]
+    | Callable[..., TotalRewardMDP]
 )
 
 INSTANCES: Registry[Factory] = Registry(
@@ -55,12 +65,17 @@ INSTANCES: Registry[Factory] = Registry(
         ("discounted-garnet", discounted_garnet),
         ("discounted-random", discounted_random),
         ("growth", growth),
+        ("average-riverswim", average_riverswim),
+        ("queue", queue),
+        ("islands", islands),
+        ("path-grid", path_grid),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "average_riverswim",
     "boltzmann_policy",
     "coin",
     "combination_lock",
@@ -76,6 +91,9 @@ __all__ = [
     "hard",
     "hazard",
     "inventory",
+    "islands",
+    "path_grid",
+    "queue",
     "random_conservative",
     "random_dirichlet",
     "replacement",

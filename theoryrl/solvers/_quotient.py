@@ -75,7 +75,9 @@ class Quotient:
 
     def residuals(self, v: np.ndarray, choice: np.ndarray) -> Residuals:
         """Return T v - v and T_choice v - v with bounds."""
-        out = Residuals(*(np.empty(self.n) for _ in range(4)), np.empty(self.n, dtype=np.int64))
+        n = self.n
+        empty = np.empty((4, n))
+        out = Residuals(empty[0], empty[1], empty[2], empty[3], np.empty(n, dtype=np.int64))
         rows = self.rows
         _row_kernels.node_residuals(
             rows.P, self.r, self.active, self.node, v[self.node], self.stay, rows.unit, rows.tau, choice,
@@ -169,14 +171,17 @@ def improve_choice(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Run policy iteration; a choice is replaced only by one that is better by more than rounding."""
     v = problem.value(choice)
-    for iteration in range(1, max_iterations + 1):
+    iteration = 0
+    while iteration < max_iterations:
+        iteration += 1
         found = problem.residuals(v, choice)
         better = found.low > found.kept_high
         if not better.any():
             break
         candidate = np.where(better, found.best, choice)
         value = problem.value(candidate)
-        if not np.isfinite(value).all():
+        # Values rise strictly but for rounding: where they do not, rows are exchanged for equal ones.
+        if not (np.isfinite(value).all() and float(value.sum()) > float(v.sum())):
             break
         choice, v = candidate, value
     return v, choice, iteration
@@ -194,22 +199,34 @@ def lower_bound(problem: Quotient, v: np.ndarray, choice: np.ndarray) -> np.ndar
 
 
 def upper_bound(problem: Quotient, v: np.ndarray, choice: np.ndarray) -> np.ndarray:
-    """Return a proven upper bound on the optimal value, or infinity."""
+    """Return a proven upper bound on the optimal value, or infinity.
+
+    Any w may be tried, as what decides is the check of u = v + eps w. Where every step costs (or earns)
+    something, 1 + |v| does, as a bound on times; else about the longest times of good rows.
+    """
     if not np.isfinite(v).all():
         return np.full(problem.n, np.inf)
-    excess = float(problem.residuals(v, choice).high.max())
-    grain = UNIT * (1.0 + float(np.abs(v).max()))
+    size = 1.0 + float(np.abs(v).max())
+    excess = max(float(problem.residuals(v, choice).high.max()), 0.0) + UNIT * size
+    bound = _widened(problem, v, choice, 1.0 + np.abs(v), excess, 12)
     for slack in (1e-9, 1e-5, np.inf):
-        w = longest_times(problem, v, choice, slack * (1.0 + float(np.abs(v).max())))
-        if not np.isfinite(w).all() or w.min() <= 0:
-            continue
-        widening = max(excess, 0.0) + grain
-        for _ in range(LARGEST_WIDENINGS):
-            u = v + widening * w
-            found = problem.residuals(u, choice)
-            if _strictly_above(problem, u, found):
-                return np.asarray(u + 2 * UNIT * np.abs(u))
-            widening *= 4
+        if np.isfinite(bound).all():
+            break
+        w = longest_times(problem, v, choice, slack * size)
+        if np.isfinite(w).all() and w.min() > 0:
+            bound = _widened(problem, v, choice, w, excess, LARGEST_WIDENINGS)
+    return bound
+
+
+def _widened(
+    problem: Quotient, v: np.ndarray, choice: np.ndarray, w: np.ndarray, excess: float, tries: int
+) -> np.ndarray:
+    """Return v + eps w for the first eps = excess, 4 excess, ... that makes it a bound, or infinity."""
+    for _ in range(tries):
+        u = v + excess * w
+        if _strictly_above(problem, u, problem.residuals(u, choice)):
+            return np.asarray(u + 2 * UNIT * np.abs(u))
+        excess *= 4
     return np.full(problem.n, np.inf)
 
 

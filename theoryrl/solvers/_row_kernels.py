@@ -12,7 +12,7 @@ from numba.extending import overload
 
 from theoryrl._numba import kernel
 
-OPTIONS = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
+OPTIONS: Any = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 
 
 def drift(P: Any, row: int, h: Any, s: int) -> tuple[float, float]:
@@ -50,7 +50,7 @@ def leads_elsewhere(P: Any, row: int, labels: Any, label: int) -> bool:
 @overload(leads_elsewhere, jit_options=OPTIONS)
 def _leads_elsewhere(P, row, labels, label):
     def dense(P, row, labels, label):
-        for t in range(labels.shape[0]):
+        for t in range(labels.shape[0]):  # noqa: SIM110 - compiled code
             if P[row, t] > 0.0 and labels[t] != label:
                 return True
         return False

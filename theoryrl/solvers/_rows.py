@@ -12,7 +12,6 @@ from theoryrl.models import DeterministicPolicy, MarkovPolicy, SparseTransitions
 from theoryrl.solvers import _row_kernels
 from theoryrl.solvers.solution import rounding_unit
 
-
 SMALL, FEW = 200, 0.02
 """A chain of more states with a smaller share of positive entries is factorised as a sparse matrix."""
 

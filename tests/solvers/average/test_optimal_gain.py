@@ -1,8 +1,5 @@
 """The optimal gain lies within its bounds, for any structure of the model."""
 
-from fractions import Fraction
-
-import numpy as np
 import pytest
 from hypothesis import given, settings
 

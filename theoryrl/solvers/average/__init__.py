@@ -1,7 +1,7 @@
 """Exact solvers of MDPs in the long-run average, with certificates.
 
 ======================  =========================================================================
-solve for the gain      `policy_iteration`, `multichain_policy_iteration`,
+solve for the gain      `auto`, `policy_iteration`, `multichain_policy_iteration`,
                         `relative_value_iteration`, `linear_program`
 judge a policy          `gain_and_bias`, `bias_span`, `stationary_distributions`, `mixing_time`
 measure the model       `hitting_times`, `diameter`, and `theoryrl.solvers.communicating_classes`
@@ -10,6 +10,7 @@ measure the model       `hitting_times`, `diameter`, and `theoryrl.solvers.commu
 Solvers of models whose transitions are only known to lie in a set have their own file beside these.
 """
 
+from theoryrl.solvers.average.auto import auto
 from theoryrl.solvers.average.bias import bias_span, gain_and_bias
 from theoryrl.solvers.average.linear_program import linear_program
 from theoryrl.solvers.average.multichain import multichain_policy_iteration
@@ -31,6 +32,7 @@ __all__ = [
     "MixingTime",
     "StationaryLaws",
     "TimeSolution",
+    "auto",
     "bias_span",
     "diameter",
     "gain_and_bias",

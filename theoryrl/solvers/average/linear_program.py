@@ -25,6 +25,10 @@ from theoryrl.solvers.average.solution import GainSolution
 from theoryrl.solvers.discounted._search import NotConvergedError, check_tolerance
 
 
+VISITED = 1e-9
+"""Frequencies below this share of the largest are taken for the program's rounding."""
+
+
 def linear_program(mdp: AverageRewardMDP, tol: float = 1e-6) -> GainSolution:
     """Return the optimal gain of every state by linear programming.
 
@@ -52,7 +56,7 @@ def linear_program(mdp: AverageRewardMDP, tol: float = 1e-6) -> GainSolution:
     search = PolicySearch(setting)
     frequent = np.where(setting.parts.inner, x, -1.0).argmax(axis=1)
     actions = np.where(setting.parts.labels >= 0, frequent, -1)
-    visited = (x > 1e-9 * max(float(x.max(initial=0.0)), 1e-300)).any(axis=1)
+    visited = np.asarray((x > VISITED * max(float(x.max(initial=0.0)), 1e-300)).any(axis=1))
     setting.attract(setting.parts.inner, visited, actions)
     _, own, actions = search.evaluate(actions)
     only = setting.parts.inner & (actions[:, None] == np.arange(mdp.n_actions))
@@ -75,9 +79,7 @@ def _solve(setting: Setting) -> tuple[np.ndarray, np.ndarray, int]:
     state = inner // A
     # Unknowns: g [K], h [S], v [S]; every row reads  left . unknowns <= right.
     g_of = _indicator(parts.labels[state], K)
-    first = sparse.hstack(
-        [-g_of, P[inner] - _indicator(state, S), sparse.csr_array((inner.size, S))]
-    )
+    first = sparse.hstack([-g_of, P[inner] - _indicator(state, S), sparse.csr_array((inner.size, S))])
     members = setting.members
     second = sparse.hstack(
         [
@@ -90,9 +92,7 @@ def _solve(setting: Setting) -> tuple[np.ndarray, np.ndarray, int]:
     if K > 1:
         leaving = np.flatnonzero((mdp.mask & ~parts.inner).ravel())
         outer = np.concatenate([leaving, inner])
-        third = sparse.hstack(
-            [sparse.csr_array((outer.size, K + S)), P[outer] - _indicator(outer // A, S)]
-        )
+        third = sparse.hstack([sparse.csr_array((outer.size, K + S)), P[outer] - _indicator(outer // A, S)])
         blocks.append(third)
         right.append(np.zeros(outer.size))
     cost = np.concatenate([np.ones(K), np.zeros(S), np.ones(S)])

@@ -44,7 +44,9 @@ def multichain_policy_iteration(
     check_tolerance(tol)
     check_count("max_iterations", max_iterations)
     actions = np.where(mdp.mask, mdp.r, -np.inf).argmax(axis=1)
-    for iteration in range(1, max_iterations + 1):
+    iteration = 0
+    while iteration < max_iterations:
+        iteration += 1
         found = evaluate_policy(mdp, DeterministicPolicy(actions, mdp.n_actions))
         better = _improved(mdp, found, actions)
         if np.array_equal(better, actions):

@@ -14,6 +14,8 @@ Howard's method, which handles gains that differ between states in its own itera
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from theoryrl.models import AverageRewardMDP
@@ -72,11 +74,13 @@ def policy_iteration(
     setting = Setting(mdp)
     search = PolicySearch(setting)
     found = search.start()
+    # Several classes are joined by further rounding, for which some of the tolerance is left.
+    target = 2 * tol if setting.parts.n == 1 else tol
     try:
         for _ in range(max_iterations):
             if on_sweep is not None:
                 on_sweep(Progress(search.iterations, found.gap, tol))
-            if found.gap <= 0.5 * tol or not search.changed:
+            if found.gap <= target or not search.changed:
                 break
             found = search.improve()
     except KeyboardInterrupt as interrupt:
@@ -120,6 +124,7 @@ class PolicySearch:
         self.actions = np.full(self.mdp.n_states, -1, dtype=np.int64)
         self.h = np.zeros(self.mdp.n_states)
         self.changed, self.iterations = 1, 0
+        self._seen: set[bytes] = set()
 
     def start(self) -> ClassBounds:
         """Take the better of two policies: greedy in r, or straight to the best reward."""
@@ -150,6 +155,10 @@ class PolicySearch:
             rows.P, self.mdp.r, self.parts.inner, self.h, rows.unit, rows.tau, self.actions, low, high
         )
         self.iterations += 1
+        digest = hashlib.blake2b(self.actions.tobytes(), digest_size=16).digest()
+        if digest in self._seen:  # rounding exchanges equally good actions for ever
+            self.changed = 0
+        self._seen.add(digest)
         return ClassBounds(*self.setting.extremes(low, high), self.actions.copy())
 
     def solution(self, bounds: ClassBounds) -> GainSolution:
@@ -180,9 +189,7 @@ class PolicySearch:
         P, r = actions_chain(self.mdp, np.maximum(actions, 0))
         return submatrix(P, self.members, self.members), r[self.members]
 
-    def _unichain(
-        self, P: object, r: np.ndarray, recurrent: np.ndarray, actions: np.ndarray
-    ) -> np.ndarray:
+    def _unichain(self, P: object, r: np.ndarray, recurrent: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Keep the best recurrent class in each communicating class, and lead all states there."""
         inside = np.flatnonzero(recurrent >= 0)
         groups = recurrent[inside]

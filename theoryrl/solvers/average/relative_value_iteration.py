@@ -82,9 +82,7 @@ def relative_value_iteration(
             if sweeps:
                 h, new = new, h
                 _centre(h, parts.labels, parts.n)
-            _row_kernels.relax(
-                rows.P, mdp.r, parts.inner, h, step, rows.unit, rows.tau, low, high, new
-            )
+            _row_kernels.relax(rows.P, mdp.r, parts.inner, h, step, rows.unit, rows.tau, low, high, new)
             sweeps += 1
             smallest, largest = setting.extremes(low, high)
             gap = float((largest - smallest).max())

@@ -81,9 +81,7 @@ def _laws(P: Any, tau: float) -> StationaryLaws:
     )
 
 
-def _law_errors(
-    P: Any, law: np.ndarray, groups: np.ndarray, anchors: np.ndarray, tau: float
-) -> np.ndarray:
+def _law_errors(P: Any, law: np.ndarray, groups: np.ndarray, anchors: np.ndarray, tau: float) -> np.ndarray:
     """Return the bound of this module's docstring for each class."""
     K, n = anchors.size, groups.size
     onward = P.T @ law

@@ -156,5 +156,3 @@ def _infinite(mdp: AnyMDP, attract: Attractor) -> Diameter:
         if not kept.all():
             return Diameter(np.inf, np.inf, np.inf, int(np.argmin(kept)), target)
     raise AssertionError("a model that is not communicating has a state that cannot be reached")
-
-

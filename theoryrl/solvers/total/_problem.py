@@ -31,7 +31,6 @@ from theoryrl.solvers.average.policy_iteration import best_bounds
 from theoryrl.solvers.classes import EndComponents, communicating_classes
 from theoryrl.solvers.total.solution import TotalSolution
 
-
 NO_MEANING = (
     "mdp has rewards of both signs and must then lose when it goes on for ever, as its total reward may "
     "have no meaning otherwise; that could not be proven"
@@ -99,13 +98,11 @@ def prepare(mdp: TotalRewardMDP) -> TotalProblem:
     return TotalProblem(mdp, infinite, merged, fallback, attract, signed)
 
 
-def _gaining(
-    mdp: TotalRewardMDP, attract: Attractor, fallback: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _gaining(mdp: TotalRewardMDP, attract: Attractor, fallback: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (+inf where a rewarding cycle can be reached, actions to use); fill the actions there."""
     parts = communicating_classes(mdp)
     rewarding = parts.inner & (mdp.r > 0)
-    source = rewarding.any(axis=1)
+    source = np.asarray(rewarding.any(axis=1))
     paying = np.zeros(mdp.n_states, dtype=np.bool_)
     paying[parts.labels >= 0] = np.isin(parts.labels, parts.labels[source])[parts.labels >= 0]
     fallback[source] = rewarding.argmax(axis=1)[source]
@@ -133,9 +130,7 @@ def _check_losing(mdp: TotalRewardMDP, free: EndComponents) -> None:
         )
 
 
-def _losing(
-    mdp: TotalRewardMDP, free: EndComponents, attract: Attractor
-) -> tuple[np.ndarray, np.ndarray]:
+def _losing(mdp: TotalRewardMDP, free: EndComponents, attract: Attractor) -> tuple[np.ndarray, np.ndarray]:
     """Return (-inf where no policy ends for sure, actions that keep the others among themselves)."""
     kept, active = surely_reaching(mdp, free.labels >= 0, mdp.mask, attract)
     return np.where(kept, 0.0, -np.inf), active
