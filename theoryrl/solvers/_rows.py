@@ -14,6 +14,8 @@ from theoryrl.solvers.solution import rounding_unit
 
 SMALL, FEW = 200, 0.02
 """A chain of more states with a smaller share of positive entries is factorised as a sparse matrix."""
+TINY = 128
+"""A chain of at most so many states is factorised as a dense matrix."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def actions_chain(mdp: StationaryMDP, actions: np.ndarray) -> tuple[Any, np.ndar
     r = mdp.r[states, actions]
     if not isinstance(mdp.P, SparseTransitions):
         return _thinned(mdp.P[states, actions]), r
-    return select_rows(mdp.P, states * mdp.n_actions + actions), r
+    P = select_rows(mdp.P, states * mdp.n_actions + actions)
+    return P.toarray() if mdp.n_states <= TINY else P, r
 
 
 def _thinned(P: np.ndarray) -> Any:

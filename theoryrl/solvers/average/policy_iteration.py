@@ -73,9 +73,9 @@ def policy_iteration(
     check_count("max_iterations", max_iterations)
     setting = Setting(mdp)
     search = PolicySearch(setting)
-    found = search.start()
     # Several classes are joined by further rounding, for which some of the tolerance is left.
     target = 2 * tol if setting.parts.n == 1 else tol
+    found = search.start(target)
     try:
         for _ in range(max_iterations):
             if on_sweep is not None:
@@ -95,7 +95,7 @@ def policy_iteration(
 def best_bounds(setting: Setting, max_iterations: int = 10_000) -> ClassBounds:
     """Return bounds on the gain of each class, as close as policy iteration proves them."""
     search = PolicySearch(setting)
-    found = search.start()
+    found = search.start(0.0)
     for _ in range(max_iterations):
         if not search.changed:
             break
@@ -126,21 +126,23 @@ class PolicySearch:
         self.changed, self.iterations = 1, 0
         self._seen: set[bytes] = set()
 
-    def start(self) -> ClassBounds:
-        """Take the better of two policies: greedy in r, or straight to the best reward."""
+    def start(self, target: float) -> ClassBounds:
+        """Take the better of two policies: straight to the best reward, or greedy in r."""
         inner = self.parts.inner
         reward = np.where(inner, self.mdp.r, -np.inf)
-        greedy = np.where(inner.any(axis=1), reward.argmax(axis=1), -1)
-        gains, h, actions = self.evaluate(greedy)
-        best = self._best_states(reward.max(axis=1))
+        greedy = np.where(self.parts.labels >= 0, reward.argmax(axis=1), -1)
         straight = greedy.copy()
-        self.setting.attract(inner, best, straight)
-        if not np.array_equal(straight, actions):
-            others, h_other, straight = self.evaluate(straight)
-            better = (others > gains)[self.parts.labels] & (self.parts.labels >= 0)
-            h, actions = np.where(better, h_other, h), np.where(better, straight, actions)
-        self.h, self.actions = h, actions
-        return self._check()
+        self.setting.attract(inner, self._best_states(reward.max(axis=1)), straight)
+        gains, self.h, self.actions = self.evaluate(straight)
+        found = self._check()
+        if found.gap <= target or np.array_equal(straight, greedy):
+            return found
+        others, h, actions = self.evaluate(greedy)
+        better = (others > gains)[self.parts.labels] & (self.parts.labels >= 0)
+        if better.any():
+            self.h, self.actions = np.where(better, h, self.h), np.where(better, actions, straight)
+            found = self._check()
+        return found
 
     def improve(self) -> ClassBounds:
         """Evaluate the improved actions, and improve again."""
