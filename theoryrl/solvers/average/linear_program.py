@@ -24,7 +24,6 @@ from theoryrl.solvers.average.policy_iteration import PolicySearch
 from theoryrl.solvers.average.solution import GainSolution
 from theoryrl.solvers.discounted._search import NotConvergedError, check_tolerance
 
-
 VISITED = 1e-9
 """Frequencies below this share of the largest are taken for the program's rounding."""
 

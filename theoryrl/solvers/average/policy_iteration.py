@@ -140,7 +140,8 @@ class PolicySearch:
         others, h, actions = self.evaluate(greedy)
         better = (others > gains)[self.parts.labels] & (self.parts.labels >= 0)
         if better.any():
-            self.h, self.actions = np.where(better, h, self.h), np.where(better, actions, straight)
+            self.h, self.actions = np.where(better, h, self.h), np.where(better, actions, self.actions)
+            self._seen.clear()
             found = self._check()
         return found
 
