@@ -140,7 +140,7 @@ def storm(mdp: AverageRewardMDP) -> Callable[[], Answer]:
     formula = stormpy.parse_properties('R{"r"}max=? [ LRA ]')[0]
 
     def run() -> Answer:
-        return float(stormpy.model_checking(model, formula).at(0)), None
+        return float(stormpy.model_checking(model, formula).get_value(0)), None
 
     return run
 
