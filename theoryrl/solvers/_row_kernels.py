@@ -138,6 +138,14 @@ def attract_backwards(starts, rows, active, settled, actions, queue):
 
 
 @kernel
+def fill_rows(probabilities, next_states, row_starts, rows, P):
+    """Add the entries of the given rows to a dense matrix of zeros."""
+    for s in range(rows.shape[0]):
+        for i in range(row_starts[rows[s]], row_starts[rows[s] + 1]):
+            P[s, next_states[i]] += probabilities[i]
+
+
+@kernel
 def drifts(P, h, total, size):
     """Write sum_t P[s, t] (h[t] - h[s]) and the sum of absolute values, for a chain's rows s."""
     for s in range(h.shape[0]):

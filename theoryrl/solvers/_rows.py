@@ -117,8 +117,12 @@ def actions_chain(mdp: StationaryMDP, actions: np.ndarray) -> tuple[Any, np.ndar
     r = mdp.r[states, actions]
     if not isinstance(mdp.P, SparseTransitions):
         return _thinned(mdp.P[states, actions]), r
-    P = select_rows(mdp.P, states * mdp.n_actions + actions)
-    return P.toarray() if mdp.n_states <= TINY else P, r
+    rows = states * mdp.n_actions + actions
+    if mdp.n_states > TINY:
+        return select_rows(mdp.P, rows), r
+    P = np.zeros((mdp.n_states, mdp.n_states))
+    _row_kernels.fill_rows(mdp.P.probabilities, mdp.P.next_states, mdp.P.row_starts, rows, P)
+    return P, r
 
 
 def _thinned(P: np.ndarray) -> Any:

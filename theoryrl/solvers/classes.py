@@ -98,14 +98,18 @@ def recurrent_classes(mdp: StationaryMDP, policy: MarkovPolicy) -> Int[np.ndarra
 
 def closed_classes(P: Any) -> Int[np.ndarray, " S"]:
     """Return the number of the recurrent class of each state of a chain; -1 where transient."""
-    graph = chain_graph(P)
-    labels = _components_of(graph)
+    if isinstance(P, np.ndarray):
+        labels = _components_of_dense(P)
+        source, target = np.nonzero(P)
+    else:
+        graph = chain_graph(P)
+        labels = _components_of(graph)
+        source, target = np.repeat(np.arange(labels.size), np.diff(graph.indptr)), graph.indices
     count = int(labels.max()) + 1
     if count == 1:
         return np.zeros(labels.size, dtype=np.int64)
-    source = np.repeat(np.arange(labels.size), np.diff(graph.indptr))
     closed = np.ones(count, dtype=np.bool_)
-    closed[labels[source[labels[source] != labels[graph.indices]]]] = False
+    closed[labels[source[labels[source] != labels[target]]]] = False
     names = np.where(closed, np.cumsum(closed) - 1, -1)
     return np.asarray(names[labels], dtype=np.int64)
 
@@ -143,7 +147,15 @@ def _strong_components(mdp: StationaryMDP, active: np.ndarray) -> np.ndarray:
         return labels
     edges = np.zeros((mdp.n_states, mdp.n_states), dtype=np.bool_)
     _row_kernels.mark_successors(mdp.P.reshape(-1, mdp.n_states), active, edges)
-    return _components_of(sparse.csr_array(edges, dtype=np.float64))
+    return _components_of_dense(edges.astype(np.float64))
+
+
+def _components_of_dense(P: np.ndarray) -> np.ndarray:
+    S = P.shape[0]
+    labels, rows = np.empty(S, dtype=np.int64), np.ones((S, 1), dtype=np.bool_)
+    starts, targets = np.arange(0, S * S + 1, S), np.tile(np.arange(S), S)
+    _row_kernels.strong_components(starts, targets, np.ascontiguousarray(P).ravel(), rows, labels)
+    return labels
 
 
 def _components_of(graph: sparse.csr_array) -> np.ndarray:

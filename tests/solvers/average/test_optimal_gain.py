@@ -182,8 +182,8 @@ def test_an_interrupt_leaves_the_bounds_of_the_moment(solver):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"tol": 0.0}, "tol must be a positive number"), ({"step": 1.0}, r"step must be in \(0, 1\)"),
-     ({"max_sweeps": 0}, "max_sweeps must be at least 1"), ({"start": [0.0]}, "start must have shape")],
+    [({"tol": 0.0}, "tol must be positive"), ({"step": 1.0}, r"step must be in \(0, 1\)"),
+     ({"max_sweeps": 0}, "max_sweeps must be at least 1"), ({"start": np.zeros(2)}, "start must have shape")],
 )  # fmt: skip
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
