@@ -30,6 +30,12 @@ def threaded_kernel(function: Callable[..., Any]) -> Any:
     return compile_function(inspect.unwrap(function))
 
 
+def scalar_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `kernel`, but keep sums in order: for loops that gather, which vectors slow down."""
+    compile_function = numba.njit(cache=True, fastmath={"contract"}, error_model="numpy")
+    return compile_function(inspect.unwrap(function))
+
+
 def run_time_kernel(function: Callable[..., Any]) -> Any:
     """Compile like `threaded_kernel`, but keep nothing on disk.
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from theoryrl._files import write_atomically
 from theoryrl.cli._output import EXAMPLE, bad_option, checked_file, complaints_about, number
 
 if TYPE_CHECKING:
@@ -141,6 +139,8 @@ def describe(solution: Solution, seconds: float) -> dict[str, Any]:
     Value and bounds are those at the start of an episode; where there is no start, those of the states
     with the lowest and the highest value.
     """
+    import numpy as np
+
     common = {
         "method": solution.method,
         "policy": summary(solution.policy),
@@ -170,6 +170,10 @@ def describe(solution: Solution, seconds: float) -> dict[str, Any]:
 
 def write_solution(path: Path, solution: Solution) -> None:
     """Write the arrays of a solution; of a deterministic policy its actions."""
+    import numpy as np
+
+    from theoryrl._files import write_atomically
+
     content = io.BytesIO()
     policy = getattr(solution.policy, "actions", None)
     policy = solution.policy.probabilities if policy is None else policy

@@ -1,7 +1,5 @@
 """Optimal growth: how much of the output to eat, and how much to invest."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

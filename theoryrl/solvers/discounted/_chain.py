@@ -18,12 +18,15 @@ from scipy.sparse.linalg import splu
 
 from theoryrl.models import SparseTransitions
 from theoryrl.solvers.discounted import _kernels
+from theoryrl.solvers.discounted._operators import copy_policy_rows
 
 Rows: TypeAlias = np.ndarray | SparseTransitions
 RESTART = 24
 """Krylov vectors that are kept: 24 numbers per state."""
 STAGNATION = 0.5
 """A cycle that does not reduce the residual below this part of it is the last one."""
+EARLY = 8
+"""Steps after which a cycle is given up that has not reduced the residual to `STAGNATION`."""
 LONGEST = 480
 """Krylov steps after which an evaluation is left as it is; the search goes on from there."""
 
@@ -33,19 +36,8 @@ def policy_matrix(P: Rows, actions: np.ndarray) -> Any:
     S = actions.size
     if not isinstance(P, SparseTransitions):
         return P[np.arange(S), actions]
-    starts, successors, weights = _policy_rows(P, actions)
+    starts, successors, weights = copy_policy_rows(P, actions)
     return sparse.csr_array((weights, successors, starts), shape=(S, S))
-
-
-def _policy_rows(P: SparseTransitions, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    starts = np.zeros(actions.size + 1, dtype=P.row_starts.dtype)
-    _kernels.policy_row_starts(P.row_starts, actions, P.n_actions, starts)
-    successors = np.empty(int(starts[-1]), dtype=P.next_states.dtype)
-    weights = np.empty(int(starts[-1]))
-    _kernels.policy_rows(
-        P.row_starts, P.next_states, P.probabilities, actions, P.n_actions, starts, successors, weights
-    )
-    return starts, successors, weights
 
 
 def solve_directly(P: Rows, actions: np.ndarray, gamma: float, b: np.ndarray) -> np.ndarray:
@@ -84,7 +76,7 @@ class SparseChain:
 
     def __init__(self, P: SparseTransitions, actions: np.ndarray, gamma: float) -> None:
         S = actions.size
-        starts, successors, weights = _policy_rows(P, actions)
+        starts, successors, weights = copy_policy_rows(P, actions)
         self.order = np.empty(S, dtype=np.int32)
         _kernels.depth_first_order(starts, successors, self.order)
         columns, entries = np.empty_like(successors), np.empty_like(weights)
@@ -169,28 +161,27 @@ def solve_by_gmres(
 def _cycle(system: Chain, first: np.ndarray, target: float, longest: int) -> tuple[int, np.ndarray]:
     """Return (steps, v): v in the Krylov space of a unit vector minimises the norm of first - A M^-1 v.
 
-    Orthogonalisation is classical Gram-Schmidt, once: what it loses is seen in the true residual,
-    from which the next cycle starts.
+    What orthogonalisation loses to rounding is seen in the true residual, from which the next cycle
+    starts.
     """
     basis = np.empty((longest + 1, first.size))
     basis[0] = first
     H, rotations = np.zeros((longest + 1, longest)), np.zeros((longest, 2))
     right = np.zeros(longest + 1)
     right[0] = 1.0
-    z = np.empty_like(first)
+    z, column = np.empty_like(first), np.empty(longest)
     k = 0
     while k < longest and abs(right[k]) > target:
-        w = basis[k + 1]
+        if k == EARLY and abs(right[k]) > STAGNATION:
+            break
         system.precondition(basis[k], z)
-        system.multiply(basis[k], z, w)
-        H[: k + 1, k] = basis[: k + 1] @ w
-        w -= H[: k + 1, k] @ basis[: k + 1]
-        length = float(np.linalg.norm(w))
+        system.multiply(basis[k], z, basis[k + 1])
+        length = _kernels.orthogonalise(basis, k, column)
+        H[: k + 1, k] = column[: k + 1]
         _rotate(H[:, k], length, k, rotations, right)
         k += 1
         if length <= 1e-14:
             break
-        w /= length
     y = linalg.solve_triangular(H[:k, :k], right[:k], check_finite=False)
     return k, y @ basis[:k]
 

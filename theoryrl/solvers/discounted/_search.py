@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import check_count, check_real, real_array
+from theoryrl.solvers.discounted._kernels import difference_range
 from theoryrl.solvers.discounted._operators import Operator
 from theoryrl.solvers.solution import Solution
 
@@ -197,8 +198,7 @@ class Search:
         W, actions = self._spare
         self.backup_error = self.operator.backup_error(self.h)
         self.operator.bellman(self.h, self._margin(), W, actions)
-        residual = W - self.h
-        smallest, largest = float(residual.min()), float(residual.max())
+        smallest, largest = difference_range(W, self.h)
         self.span = largest - smallest
         # The difference is rounded once, relative to itself.
         error = self.backup_error + UNIT * max(abs(smallest), abs(largest))
@@ -217,10 +217,10 @@ class Search:
         if not self.eliminate or not math.isfinite(self.shifts.gap):
             return math.inf
         gamma, tau = self.operator.gamma, self.operator.row_sum_error
-        difference = self.W - self.h
+        least, most = difference_range(self.W, self.h)
         rounding = 4 * UNIT * float(np.abs(self.W).max() + np.abs(self.h).max())
-        low = float(difference.min()) + self.shifts.low - rounding
-        high = float(difference.max()) + self.shifts.high + rounding
+        low = least + self.shifts.low - rounding
+        high = most + self.shifts.high + rounding
         return gamma * (high - low) + gamma * tau * (abs(high) + abs(low)) + 2 * self.backup_error
 
     @property

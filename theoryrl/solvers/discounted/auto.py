@@ -99,7 +99,7 @@ class Choose:
             self.krylov(search)
             if not self.krylov.succeeded:
                 self.failures += 1
-                self.waiting = 2**self.failures
+                self.waiting = 4**self.failures
                 self.in_place(search)
 
     def _back_up(self, search: Search) -> None:
