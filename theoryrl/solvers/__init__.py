@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP, RecoveringBandit
-from theoryrl.solvers import coefficients, episodic, recovering, tabular_class
+from theoryrl.models import (
+    ConservativeMDP,
+    ConstrainedMDP,
+    DiscountedMDP,
+    EpisodicMDP,
+    ImplicitMDP,
+    RecoveringBandit,
+)
+from theoryrl.solvers import coefficients, discounted, episodic, recovering, tabular_class
 from theoryrl.solvers.coefficients import *  # noqa: F403
+from theoryrl.solvers.constrained import (
+    ConstrainedSolution,
+    InfeasibleError,
+    constrained_linear_program,
+)
+from theoryrl.solvers.discounted import (
+    InterruptedSolve,
+    NotConvergedError,
+    anderson_value_iteration,
+    modified_policy_iteration,
+    policy_iteration,
+    value_iteration,
+)
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
+
+_ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
+    ("auto", discounted.auto),
+    ("modified-policy-iteration", modified_policy_iteration),
+    ("value-iteration", value_iteration),
+    ("gauss-seidel", partial(value_iteration, sweep="gauss-seidel")),
+    ("anderson", anderson_value_iteration),
+]
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
@@ -22,6 +51,16 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    DiscountedMDP: Registry(
+        "method",
+        [
+            *_ITERATIVE,
+            ("policy-iteration", policy_iteration),
+            ("linear-program", discounted.linear_program),
+        ],
+    ),
+    ImplicitMDP: Registry("method", _ITERATIVE),
+    ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
     RecoveringBandit: Registry(
         "method",
         [
@@ -53,6 +92,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
     Raises
     ------
+    NotConvergedError
+        If an iterative method has not proven the tolerance; the bounds that it has proven are attached.
     TypeError
         If no solver takes such a model.
     UnknownKeyError
@@ -68,8 +109,20 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
 __all__ = [
     "METHODS",
+    "ConstrainedSolution",
+    "InfeasibleError",
+    "InterruptedSolve",
+    "NotConvergedError",
     "Solution",
+    "anderson_value_iteration",
+    "constrained_linear_program",
+    "discounted",
+    "modified_policy_iteration",
+    "policy_iteration",
     "solve",
+    "value_iteration",
+    *coefficients.__all__,
+    *episodic.__all__,
     *coefficients.__all__,
     *episodic.__all__,
     *recovering.__all__,

@@ -99,8 +99,9 @@ def typed_parameters(key: str, entry: Callable[..., Any], written: Mapping[str, 
     for name, value in written.items():
         head, dot, tail = name.partition(".")
         if head not in types_of:
-            near = difflib.get_close_matches(head, types_of, n=3) or list(types_of)
-            hint = f"it has {', '.join(near)}" if near else "it has none"
+            near = difflib.get_close_matches(head, types_of, n=3)
+            known = f"it has {', '.join(types_of)}" if types_of else "it has none"
+            hint = f"did you mean {', '.join(near)}?" if near else known
             raise ValueError(f"{key} has no parameter {head!r}; {hint}")
         if dot:
             nested.setdefault(head, {})[tail] = value

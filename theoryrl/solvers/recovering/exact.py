@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import combinations
+from typing import ClassVar
 
 import networkx as nx
 import numpy as np
@@ -45,6 +46,7 @@ class CycleSolution(Solution):
         The h of the certificate: shape [S].
     """
 
+    meaning: ClassVar[str] = "per round, in the long run"
     n_states: int
     bias: Float[np.ndarray, " S"]
 

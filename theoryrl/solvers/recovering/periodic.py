@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int
@@ -102,6 +103,7 @@ class PeriodicSolution(Solution):
         Pulls per period, machines and value before all but K machines were dropped.
     """
 
+    meaning: ClassVar[str] = "per round, in the long run"
     classes: int
     guarantee: float
     relaxed: float
