@@ -3,7 +3,7 @@
     python experiments/stepmix.py                    # all parts, a few minutes on two cores
     python experiments/stepmix.py --quick            # fewer seeds and episodes, under a minute
     python experiments/stepmix.py --only coin modes  # some parts
-    python experiments/stepmix.py --docs             # all parts, into docs/papers/figures/
+    python experiments/stepmix.py --docs             # all parts, into docs/papers/figures/stepmix/
 
 Values, regrets and violations are exact: each executed policy is evaluated on the true model. Writes a
 figure (PNG) and a table (Markdown) for each part, and all numbers in `numbers.json`.
@@ -11,17 +11,13 @@ figure (PNG) and a table (Markdown) for each part, and all numbers in `numbers.j
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from _parts import Part, Setting, run
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -44,11 +40,9 @@ from theoryrl.learners import (
 )
 from theoryrl.protocol import EpisodicProblem
 from theoryrl.solvers import policy_value, simulate_episodes
-from theoryrl.study.execution import process_pool
-from theoryrl.theory import Scope, slope_interval
+from theoryrl.theory import slope_interval
 from theoryrl.theory.conservative import ConservativeRun, audited_run, cautious_episodes
 
-DOCS = Path(__file__).parents[1] / "docs" / "papers" / "figures"
 LAZY = 0.1
 """Growth of the lazy refresh in every run."""
 
@@ -69,61 +63,6 @@ STYLE = {
     "OptPess-LP": ("#882255", "-"),
     "DOPE": ("#117733", "-"),
 }
-
-
-class Part(NamedTuple):
-    """What one part of the experiment found."""
-
-    figure: Figure
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numbers: Any
-
-
-class Setting(NamedTuple):
-    """How much to run, and where."""
-
-    scope: Scope
-    executor: Executor | None
-
-    def map(self, function: Callable[..., Any], jobs: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Return function(*job) for each job, in order."""
-        columns = list(zip(*jobs, strict=True))
-        return list((map if self.executor is None else self.executor.map)(function, *columns))
-
-
-def main() -> None:
-    """Run the chosen parts and write what they found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("results/stepmix"), help="directory to write to")
-    parser.add_argument("--docs", action="store_true", help=f"write to {DOCS.relative_to(DOCS.parents[2])}")
-    parser.add_argument("--quick", action="store_true", help="fewer seeds and episodes")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART",
-                        help=", ".join(PARTS))  # fmt: skip
-    options = parser.parse_args()
-    out = DOCS if options.docs else options.out
-    out.mkdir(parents=True, exist_ok=True)
-    scope = Scope("quick" if options.quick else "full")
-    with process_pool(options.workers) if options.workers > 1 else nullcontext() as executor:
-        for name in options.only:
-            started = time.perf_counter()
-            write(name, PARTS[name](Setting(scope, executor)), out)
-            print(f"{name}: {time.perf_counter() - started:.1f} s")
-    print(f"written to {out}")
-
-
-def write(name: str, part: Part, out: Path) -> None:
-    """Write one part's figure and table, and put its numbers into the file that all parts share."""
-    part.figure.savefig(out / f"{name}.png", dpi=100)
-    lines = [part.header, ["---"] + ["---:"] * (len(part.header) - 1), *part.rows]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    (out / f"{name}.md").write_text(table)
-    print(f"\n{table}")
-    file = out / "numbers.json"
-    numbers = json.loads(file.read_text()) if file.exists() else {}
-    numbers[name] = part.numbers
-    file.write_text(json.dumps(numbers, indent=1, sort_keys=True) + "\n")
 
 
 # What the parts share.
@@ -354,7 +293,7 @@ def margins(setting: Setting) -> Part:
             for seed in range(seeds)
         ]
         counts = np.array([caution(t) for t in setting.map(play, jobs)]).reshape(len(kappas), seeds)
-        slope = slope_interval(1 / kappas, counts)
+        slope = slope_interval(1 / kappas, counts, paired=True)  # the same seeds at every margin
         text = f"{slope.estimate:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
         band(ax, 1 / kappas, counts.T, who, f"{who}: slope {text}")
         ax.plot(1 / kappas, counts.mean(axis=1), "o", color=STYLE[who][0], markersize=4)
@@ -408,7 +347,8 @@ def baselines(setting: Setting) -> Part:
     rounds, seeds = setting.scope.pick((5000, 2), (200_000, 5))
     model = hazard(horizon=4, p=0.5, kappa=0.2)
     lazy: dict[str, Any] = {"refresh_growth": LAZY}
-    thin = UCBVI(bonus_scale=0.01, **lazy)
+    with warnings.catch_warnings(action="ignore"):  # an oracle that knows the values needs no guarantee
+        thin = UCBVI(bonus_scale=0.01, **lazy)
     learners = contenders(model) | {
         "always baseline": AlwaysBaseline(),
         "fixed mixture": FixedMixture(epsilon=0.1, optimist=UCBVI(**lazy)),
@@ -555,4 +495,4 @@ PARTS: dict[str, Callable[[Setting], Part]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    run("stepmix", PARTS, __doc__)

@@ -17,10 +17,10 @@ def test_a_wrong_type_is_caught():
 
 
 def test_axes_of_the_same_name_must_agree():
-    trace = Trace("a", "b", 0, True, 1.0, np.array([1, 2]), np.array([0.5, 0.5]))
+    trace = Trace("a", "b", 0, True, np.array([1, 2]), np.array([0.5, 0.5]), np.ones(2))
     assert trace.rounds == 3
     with pytest.raises(TypeCheckError, match="stretch_values"):
-        Trace("a", "b", 0, True, 1.0, np.array([1, 2]), np.array([0.5]))
+        Trace("a", "b", 0, True, np.array([1, 2]), np.array([0.5]), np.ones(2))
 
 
 def test_a_method_is_checked_too():

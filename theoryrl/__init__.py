@@ -20,6 +20,7 @@ _HOME = {
     "MixturePolicy": "models",
     "OfflineDataset": "models",
     "Policy": "models",
+    "RecoveringBandit": "models",
     "RewardNoise": "models",
     "Study": "study",
     "Trace": "protocol",
@@ -40,6 +41,7 @@ __all__ = [
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
+    "RecoveringBandit",
     "RewardNoise",
     "Study",
     "Trace",
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
         MixturePolicy,
         OfflineDataset,
         Policy,
+        RecoveringBandit,
         RewardNoise,
     )
     from theoryrl.protocol import Trace, play

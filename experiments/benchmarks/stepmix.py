@@ -9,34 +9,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
+from functools import partial
 
 import numpy as np
+from _report import seconds_of, table, write_page
 
 from theoryrl.instances import random_conservative
 from theoryrl.learners import EpsMix, StepMix
 from theoryrl.protocol import play
 
-REPORT = Path(__file__).parents[2] / "docs" / "benchmarks" / "stepmix.md"
+COMMAND = "OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python experiments/benchmarks/stepmix.py"
 GROWTH = 0.1
-
-
-def run_seconds(make: Callable[..., object], bounds: str, episodes: int, repetitions: int) -> np.ndarray:
-    """Return the seconds of whole runs, exact values included, after one that is not counted."""
-    model = random_conservative(seed=0)
-    seconds = []
-    for seed in range(repetitions + 1):
-        start = time.perf_counter()
-        play(model, make(bounds=bounds, refresh_growth=GROWTH), episodes, seed)
-        seconds.append(time.perf_counter() - start)
-    return np.array(seconds[1:])
 
 
 def verify_seconds(repetitions: int) -> tuple[float, np.ndarray]:
@@ -59,31 +46,26 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=1_000_000)
     parser.add_argument("--repetitions", type=int, default=5)
     arguments = parser.parse_args()
-    lines = ["| run | seconds, median | min | max |", "|---|---:|---:|---:|"]
+    model, rows = random_conservative(seed=0), []
     for make in (StepMix, EpsMix):
         for bounds in ("kl", "bernstein", "bpi-ucbvi"):
-            taken = run_seconds(make, bounds, arguments.episodes, arguments.repetitions)
-            lines.append(
-                f"| {make.__name__}, {bounds}, {arguments.episodes:,} episodes "
-                f"| {np.median(taken):.3f} | {taken.min():.3f} | {taken.max():.3f} |"
-            )
+            learner = make(bounds=bounds, refresh_growth=GROWTH)
+            taken = seconds_of(partial(play, model, learner, arguments.episodes), arguments.repetitions)
+            rows.append(row(f"{make.__name__}, {bounds}, {arguments.episodes:,} episodes", taken))
     cold, warm = verify_seconds(3)
-    lines.append(f"| `theoryrl verify stepmix`, nothing compiled | {cold:.1f} | | |")
-    middle, low, high = np.median(warm), warm.min(), warm.max()
-    lines.append(f"| `theoryrl verify stepmix`, compiled | {middle:.1f} | {low:.1f} | {high:.1f} |")
-    rows = "\n".join(lines)
-    print(rows)
-    REPORT.write_text(f"""# StepMix: speed
+    rows.append(["`theoryrl verify stepmix`, nothing compiled", f"{cold:.1f}", "", ""])
+    rows.append(row("`theoryrl verify stepmix`, compiled", warm))
+    body = f"""Whole runs on `random-conservative` (S = A = 5, H = 3), lazy refresh with g = {GROWTH},
+one thread, exact value of every executed policy included; {arguments.repetitions} repetitions after
+one that is not counted.
 
-Whole runs on `random-conservative` (S = A = 5, H = 3), lazy refresh with g = {GROWTH}, one thread, exact
-value of every executed policy included; {arguments.repetitions} repetitions after one that is not counted.
+{table(["run", "seconds, median", "min", "max"], rows)}"""
+    write_page("stepmix", "StepMix: speed", body, COMMAND)
 
-{rows}
 
-Made by `OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python experiments/benchmarks/stepmix.py` with Python
-{platform.python_version()}, theoryrl {version("theoryrl")}, numba {version("numba")}, numpy
-{version("numpy")}, on {os.cpu_count()} cores.
-""")
+def row(name: str, seconds: np.ndarray) -> list[str]:
+    """Return one line of the table."""
+    return [name, *(f"{number:.3f}" for number in (np.median(seconds), seconds.min(), seconds.max()))]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tests.study import toy
 from theoryrl.study import plot_regret, plot_values, plot_verification
 from theoryrl.study.plots import VERDICT_STYLE
 from theoryrl.theory import Series, Theorem, Verdict, check
-from theoryrl.theory.core import Kind, Mark
+from theoryrl.theory.core import Evidence, Kind, Mark
 from theoryrl.theory.statistics import Interval
 
 PIXEL = 1.0
@@ -105,8 +105,8 @@ def test_many_learners_with_long_names_stay_apart_and_inside():
     assert_nothing_is_clipped(plot_values(toy.study(learners=learners, seeds=2).run(progress=False)))
 
 
-@dataclass
-class Piece:
+@dataclass(frozen=True)
+class Piece(Evidence):
     left: float
     right: float
 
@@ -118,7 +118,7 @@ def theorem(key, **options):
         source="here",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
-        evidence=lambda scope: [Piece(0.5, 1.0)],
+        evidence=lambda scope: [Piece("here", 0.5, 1.0)],
         measured=lambda piece: piece.left,
         bound=lambda piece: piece.right,
         **options,
@@ -131,11 +131,11 @@ def reports():
     plain = Series("", "a very long label of the horizontal axis, with units", "y", x, x, None, False, None)
     made = [
         check(theorem("paper.holds")),
-        check(theorem("paper.violated"), [Piece(3.0, 1.0)]),
+        check(theorem("paper.violated"), [Piece("here", 3.0, 1.0)]),
         check(theorem("paper.curve", series=lambda piece: curve)),
         check(theorem("paper.a-key-that-is-quite-a-bit-longer-than-most", series=lambda piece: plain)),
         check(theorem("paper.vacuous", trivial=lambda piece: 0.1)),
-        check(theorem("paper.tiny"), [Piece(1e-15, 1.0)]),
+        check(theorem("paper.tiny"), [Piece("here", 1e-15, 1.0)]),
         check(theorem("paper.none"), []),
     ]
     assert [report.verdict.value for report in made] == ["holds", "violated", *["holds"] * 4, "inconclusive"]

@@ -28,8 +28,8 @@ def test_only_the_last_decade_counts():
     assert regret_slope(grid, curve[None]).estimate == pytest.approx(0.5, abs=1e-9)
 
 
-def test_whole_curves_are_resampled():
-    """Curves c_i k all have slope 1, and so has any mean of them; resampled points would not."""
+def test_the_unit_is_a_whole_curve():
+    """Curves c_i k all have slope 1, so there is no doubt about it; unpaired points would leave one."""
     grid = round_grid(1000)
     slope = regret_slope(grid, np.outer([1.0, 10.0, 100.0], grid))
     np.testing.assert_allclose(slope, 1.0, atol=1e-12)
@@ -38,9 +38,7 @@ def test_whole_curves_are_resampled():
 def test_the_interval_spans_what_the_seeds_disagree_about():
     grid = round_grid(1000)
     slope = regret_slope(grid, np.stack([grid**0.4, grid**0.5, grid**0.6]))
-    assert slope.low == pytest.approx(0.4, abs=0.01)
-    assert slope.high == pytest.approx(0.6, abs=0.01)
-    assert slope.low < slope.estimate < slope.high
+    assert slope.low < 0.4 < slope.estimate < 0.6 < slope.high
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])

@@ -7,6 +7,7 @@ one model for good. `INSTANCES` looks them up by key::
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.instances.boltzmann import boltzmann_policy
@@ -15,6 +16,7 @@ from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
@@ -23,16 +25,12 @@ from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.inventory import inventory
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, ImplicitMDP
 
-Factory = (
-    Callable[..., EpisodicMDP]
-    | Callable[..., ConservativeMDP]
-    | Callable[..., DiscountedMDP]
-    | Callable[..., ImplicitMDP]
-)
+Factory = Callable[..., Any]
+"""A function that returns a model."""
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -55,12 +53,20 @@ INSTANCES: Registry[Factory] = Registry(
         ("discounted-garnet", discounted_garnet),
         ("discounted-random", discounted_random),
         ("growth", growth),
+        ("recovering", recovering),
+        ("blocking", blocking),
+        ("average-riverswim", average_riverswim),
+        ("queue", queue),
+        ("islands", islands),
+        ("path-grid", path_grid),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "average_riverswim",
+    "blocking",
     "boltzmann_policy",
     "coin",
     "combination_lock",
@@ -76,8 +82,12 @@ __all__ = [
     "hard",
     "hazard",
     "inventory",
+    "islands",
+    "path_grid",
+    "queue",
     "random_conservative",
     "random_dirichlet",
+    "recovering",
     "replacement",
     "riverswim",
 ]

@@ -17,7 +17,20 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.recovering import (
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    InterleavedOracle,
+    LookaheadOracle,
+    OptimalCycle,
+    PeriodicOracle,
+    RandomOffsetsOracle,
+    RoundRobinOracle,
+    UCBGreedy,
+)
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.stepmix import EpsMix, StepMix
 
 _ALL: tuple[type[Any], ...] = (
@@ -33,6 +46,17 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    PeriodicUCB,
+    UCBGreedy,
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    RoundRobinOracle,
+    PeriodicOracle,
+    OptimalCycle,
+    RandomOffsetsOracle,
+    InterleavedOracle,
+    LookaheadOracle,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -44,13 +68,24 @@ __all__ = [
     "PSRL",
     "UCBVI",
     "AlwaysBaseline",
+    "BlockingUCB",
     "Budget",
     "EpsMix",
     "FixedMixture",
+    "GPLookahead",
+    "GreedyOracle",
+    "InterleavedOracle",
     "LearnedBaseline",
+    "LookaheadOracle",
     "OptCMDP",
     "OptPessLP",
+    "OptimalCycle",
     "OracleMixture",
+    "PeriodicOracle",
+    "PeriodicUCB",
+    "RandomOffsetsOracle",
+    "RoundRobinOracle",
     "StepMix",
+    "UCBGreedy",
     "learn_baseline",
 ]

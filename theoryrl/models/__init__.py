@@ -13,8 +13,17 @@ from theoryrl.models.layouts import (
 )
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import (
+    IndexRule,
+    OffsetSchedule,
+    PeriodicSchedule,
+    PullSequence,
+    Schedule,
+)
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 
 __all__ = [
@@ -25,13 +34,20 @@ __all__ = [
     "DiscountedMDP",
     "EpisodicMDP",
     "ImplicitMDP",
+    "IndexRule",
     "MarkovPolicy",
     "MixturePolicy",
     "OfflineDataset",
+    "OffsetSchedule",
+    "PeriodicSchedule",
     "Policy",
+    "PullSequence",
+    "RecoveringBandit",
     "RewardNoise",
+    "Schedule",
     "SparseTransitions",
     "StationaryMDP",
+    "TotalRewardMDP",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

@@ -26,7 +26,10 @@ from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 
 FORMAT = "theoryrl model"
@@ -42,11 +45,17 @@ KINDS: Mapping[str, type[Any]] = {
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        IndexRule,
         MixturePolicy,
         OfflineDataset,
+        OffsetSchedule,
+        PeriodicSchedule,
         Policy,
+        PullSequence,
+        RecoveringBandit,
         RewardNoise,
         SparseTransitions,
+        TotalRewardMDP,
     )
 }
 

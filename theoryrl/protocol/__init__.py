@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RecoveringBandit
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -15,13 +15,15 @@ from theoryrl.protocol.core import (
     Problem,
     Run,
     Streams,
-    Trace,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
+from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    RecoveringBandit: (RecoveringProblem, "recovering"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -80,6 +82,9 @@ __all__ = [
     "Learner",
     "Outcome",
     "Problem",
+    "RecoveringDecision",
+    "RecoveringProblem",
+    "RecoveringSpec",
     "Run",
     "Streams",
     "Trace",

@@ -18,17 +18,16 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from theoryrl._files import write_atomically
-from theoryrl.models._validation import check_count
+from theoryrl.models._validation import LARGEST_COUNT, check_count
+from theoryrl.protocol.trace import Ledger, Trace
 
 SpecT_contra = TypeVar("SpecT_contra", contravariant=True)
 SpecT_co = TypeVar("SpecT_co", covariant=True)
@@ -71,11 +70,16 @@ class Outcome(NamedTuple):
         How many rounds were played.
     finished
         Whether the learner must decide anew (otherwise the decision is still held).
+    values, benchmarks
+        Exact values of these rounds and of the best decision in each, shape [rounds], where they depend
+        on the round; None where `Problem.value` and `Problem.benchmark` tell.
     """
 
     observation: Any
     rounds: int
     finished: bool
+    values: Float[np.ndarray, " N"] | None = None
+    benchmarks: Float[np.ndarray, " N"] | None = None
 
 
 @runtime_checkable
@@ -98,14 +102,14 @@ class Problem(Protocol[SpecT_co, DecisionT_contra]):
         """Name of the instance."""
 
     @property
-    def benchmark(self) -> float:
-        """Exact value per round of the best decision."""
+    def benchmark(self) -> float | None:
+        """Exact value per round of the best decision; None where it changes and each outcome tells it."""
 
     def spec(self, rounds: int) -> SpecT_co:
         """What a learner may know before the first round."""
 
-    def value(self, decision: DecisionT_contra) -> float:
-        """Exact expected value of one round of the decision."""
+    def value(self, decision: DecisionT_contra) -> float | None:
+        """Exact expected value of one round of the decision; None where each outcome tells it."""
 
     def environment(self, streams: Streams) -> Environment[DecisionT_contra]:
         """Return a fresh environment that draws from `streams`."""
@@ -131,85 +135,20 @@ class Learner(Protocol[SpecT_contra, StateT, DecisionT, ObservationT_contra]):
         """Return the state after an observation; the arrays of `state` may be reused."""
 
 
+def check_rounds(rounds: int) -> int:
+    """Return a horizon K if it is an integer that every count of a run can hold."""
+    return check_count("rounds", rounds, high=LARGEST_COUNT)
+
+
+def check_learner(name: str, learner: Any) -> None:
+    """Raise `TypeError` unless the object has the three methods of a learner."""
+    for method in ("init", "plan", "update"):
+        if isinstance(learner, type) or not callable(getattr(learner, method, None)):
+            raise TypeError(f"{name} must be a learner (init, plan, update); got {learner!r}")
+
+
 Audit = Callable[[Any, Any, Any], Mapping[str, float]]
 """`audit(problem, state, decision)`: further numbers for the trace, computed with the true model."""
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """What a run did, run-length encoded: stretch i held one decision for `lengths[i]` rounds.
-
-    Attributes
-    ----------
-    learner, problem, seed
-        Who played what, with which seed.
-    guaranteed
-        Whether the learner ran with the constants of its theory.
-    benchmark
-        Exact value per round of the best decision.
-    lengths
-        Rounds per stretch: shape [E].
-    stretch_values
-        Exact value per round of the decision of each stretch: shape [E].
-    stretch_diagnostics
-        Name to an array of shape [E].
-    """
-
-    learner: str
-    problem: str
-    seed: int
-    guaranteed: bool
-    benchmark: float
-    lengths: Int[np.ndarray, " E"]
-    stretch_values: Float[np.ndarray, " E"]
-    stretch_diagnostics: Mapping[str, Float[np.ndarray, " E"]] = field(default_factory=dict)
-
-    @property
-    def rounds(self) -> int:
-        """Number of rounds played."""
-        return int(self.lengths.sum())
-
-    @property
-    def values(self) -> Float[np.ndarray, " K"]:
-        """Exact value of each round's decision: shape [rounds]."""
-        return np.repeat(self.stretch_values, self.lengths)
-
-    @property
-    def diagnostics(self) -> Mapping[str, Float[np.ndarray, " K"]]:
-        """The learner's and the audit's numbers, each of shape [rounds]."""
-        return {name: np.repeat(array, self.lengths) for name, array in self.stretch_diagnostics.items()}
-
-    @property
-    def regret(self) -> Float[np.ndarray, " K"]:
-        """Cumulative regret after each round: shape [rounds]."""
-        return np.cumsum(self.benchmark - self.values)
-
-    @cached_property
-    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        losses = (self.benchmark - self.stretch_values) * self.lengths
-        return np.concatenate([[0], np.cumsum(self.lengths)]), np.concatenate([[0.0], np.cumsum(losses)])
-
-    @property
-    def final_regret(self) -> float:
-        """Regret after the last round."""
-        return float(self._ends[1][-1])
-
-    def regret_at(self, rounds: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-        """Return the cumulative regret after the given numbers of rounds (exact, without expanding)."""
-        return np.interp(rounds, *self._ends)
-
-    def count(self, condition: np.ndarray) -> int:
-        """Return the number of rounds in the stretches where `condition` (shape [E]) is true."""
-        return int(self.lengths[condition].sum())
-
-    def same_as(self, other: Trace) -> bool:
-        """Whether two traces agree bit for bit, round by round, seed and names aside."""
-        mine, theirs = self.diagnostics, other.diagnostics
-        return (
-            np.array_equal(self.values, other.values)
-            and mine.keys() == theirs.keys()
-            and all(np.array_equal(mine[name], theirs[name], equal_nan=True) for name in mine)
-        )
 
 
 class Run:
@@ -240,7 +179,8 @@ class Run:
     ) -> None:
         self.problem = problem
         self.learner = learner
-        self.rounds = check_count("rounds", rounds)
+        check_learner("learner", learner)
+        self.rounds = check_rounds(rounds)
         self.seed = check_count("seed", seed, low=0)
         self.played = 0
         self._audit = audit
@@ -249,9 +189,7 @@ class Run:
         self.state = learner.init(problem.spec(rounds), streams.learner)
         self._environment = problem.environment(streams)
         self._decision: Any = None
-        self._lengths: list[int] = []
-        self._values: list[float] = []
-        self._diagnostics: list[Mapping[str, float]] = []
+        self._ledger = Ledger()
 
     def advance(self, rounds: int | None = None) -> Run:
         """Play up to `rounds` more rounds (default: to the end) and return self."""
@@ -267,7 +205,7 @@ class Run:
                 outcome = environment.interact(decision, 1 if self._stepwise else target - played)
                 state = learner.update(state, decision, outcome.observation)
                 played += outcome.rounds
-                self._lengths[-1] += outcome.rounds
+                self._ledger.enter(outcome.rounds, outcome.values, outcome.benchmarks)
                 if outcome.finished:
                     decision = None
         finally:
@@ -276,29 +214,20 @@ class Run:
 
     def _open_stretch(self, decision: Any, state: Any) -> None:
         """Score a new decision, and give it a row of the trace."""
-        value = self.problem.value(decision)
         row = decision.diagnostics
         if self._audit:
             row = {**row, **self._audit(self.problem, state, decision)}
-        self._lengths.append(0)
-        self._values.append(value)
-        self._diagnostics.append(row)
+        self._ledger.open(row, self.problem.value(decision), self.problem.benchmark)
 
     @property
     def trace(self) -> Trace:
         """What has been played so far."""
-        names = self._diagnostics[0].keys() if self._diagnostics else ()
-        return Trace(
+        return self._ledger.trace(
             learner=repr(self.learner),
             problem=self.problem.key,
             seed=self.seed,
             guaranteed=self.learner.guaranteed,
-            benchmark=self.problem.benchmark,
-            lengths=np.array(self._lengths, dtype=np.int64),
-            stretch_values=np.array(self._values),
-            stretch_diagnostics={
-                name: np.array([row[name] for row in self._diagnostics], dtype=np.float64) for name in names
-            },
+            delta=getattr(self.learner, "delta", None),
         )
 
     def save(self, path: str | Path) -> None:

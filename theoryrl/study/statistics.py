@@ -103,12 +103,10 @@ def regret_slope(
     regret: Float[np.ndarray, "N G"],
     tail: float = TAIL,
     confidence: float = CONFIDENCE,
-    resamples: int = 1000,
-    seed: int = 0,
 ) -> Interval:
     """Return the slope of log(mean regret) on log(rounds) over the end of the curve.
 
-    Whole curves are resampled, not points: one run's regret at two rounds is one piece of evidence.
+    The unit is a whole curve, not a point: one run's regret at two rounds is one piece of evidence.
 
     Parameters
     ----------
@@ -118,8 +116,8 @@ def regret_slope(
         Cumulative regret of each seed: shape [N, G].
     tail
         The fit begins at this fraction of the last round.
-    confidence, resamples, seed
-        Of the percentile bootstrap over seeds.
+    confidence
+        Of Student's interval over the seeds.
 
     Returns
     -------
@@ -134,7 +132,7 @@ def regret_slope(
     if len(chosen) < 2 or (curves.mean(axis=0) <= 0).any():
         return UNDEFINED
     x = rounds[chosen].astype(np.float64)
-    fit = slope_interval(x, curves.T, confidence, resamples, seed, paired=True)
+    fit = slope_interval(x, curves.T, confidence, paired=True)
     return fit if len(curves) > 1 else Interval(fit.estimate, math.nan, math.nan)
 
 

@@ -17,9 +17,10 @@ import theoryrl
 from theoryrl._files import DamagedFileError, seal, unseal, write_atomically
 from theoryrl.protocol import Trace
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 CELLS = "cells"
+STRETCHES = ("lengths", "stretch_values", "stretch_benchmarks")
 DIAGNOSTIC = "diagnostic:"
 
 
@@ -139,6 +140,7 @@ class Store:
             **header["trace"],
             lengths=arrays["lengths"],
             stretch_values=arrays["stretch_values"],
+            stretch_benchmarks=arrays["stretch_benchmarks"],
             stretch_diagnostics=diagnostics,
         )
         return Result(trace, header["seconds"])
@@ -155,10 +157,10 @@ class Store:
                 "problem": trace.problem,
                 "seed": int(trace.seed),
                 "guaranteed": bool(trace.guaranteed),
-                "benchmark": float(trace.benchmark),
+                "delta": None if trace.delta is None else float(trace.delta),
             },
         }
-        arrays = {"lengths": trace.lengths, "stretch_values": trace.stretch_values}
+        arrays = {name: getattr(trace, name) for name in STRETCHES}
         for name, array in trace.stretch_diagnostics.items():
             arrays[DIAGNOSTIC + name] = array
         write_atomically(self.cells / cell.file_name, seal(header, arrays))

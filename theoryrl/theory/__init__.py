@@ -9,9 +9,11 @@ from typing import Any
 
 from theoryrl._registry import Registry, UnknownKeyError
 from theoryrl.models._validation import check_choice, check_count
-from theoryrl.theory import stepmix
+from theoryrl.theory import recovering, stepmix
+from theoryrl.theory.checking import UnguaranteedEvidenceError, check
 from theoryrl.theory.core import (
     Curve,
+    Evidence,
     Kind,
     Mark,
     Paper,
@@ -19,15 +21,16 @@ from theoryrl.theory.core import (
     Scope,
     Series,
     Theorem,
-    UnguaranteedEvidenceError,
     Verdict,
-    check,
+    credentials,
 )
 from theoryrl.theory.statistics import clopper_pearson, slope_interval
 
 PROFILES = ("quick", "full")
 
-PAPERS: Registry[Paper] = Registry("paper", [(paper.key, paper) for paper in (stepmix.PAPER,)])
+PAPERS: Registry[Paper] = Registry(
+    "paper", [(paper.key, paper) for paper in (stepmix.PAPER, recovering.PAPER)]
+)
 THEOREMS: Registry[Theorem] = Registry(
     "theorem", [(theorem.key, theorem) for paper in PAPERS.values() for theorem in paper.theorems]
 )
@@ -99,6 +102,7 @@ __all__ = [
     "PROFILES",
     "THEOREMS",
     "Curve",
+    "Evidence",
     "Kind",
     "Mark",
     "Paper",
@@ -111,6 +115,7 @@ __all__ = [
     "Verdict",
     "check",
     "clopper_pearson",
+    "credentials",
     "select",
     "slope_interval",
     "verify",

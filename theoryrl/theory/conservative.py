@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ from theoryrl.models import ConservativeMDP, EpisodicMDP, Policy
 from theoryrl.protocol import EpisodicProblem, Trace, play
 from theoryrl.solvers import backward_induction, policy_value
 from theoryrl.solvers.episodic import _kernels
-from theoryrl.theory.core import Curve, Scope
+from theoryrl.theory.core import Curve, Evidence, Scope, credentials
 
 ROUNDING = 1e-9
 """Rounding of a comparison between two recursions of at most ten stages in float64."""
+
+GROWTH = 0.25
+"""g of the lazy refresh in all evidence: the theorems hold for any, and time goes with 1 / log(1 + g)."""
 
 Make = Callable[..., Any]
 
@@ -60,20 +64,43 @@ def member_values(
 
 
 class FamilyAudit:
-    """Compares the bounds of a conservative learner with the true model, at every refresh."""
+    """Compares the bounds of a conservative learner with the true model, at every refresh.
 
-    def __init__(self, orientation: str = "baseline-first") -> None:
+    Parameters
+    ----------
+    orientation
+        As the learner's.
+    relative_loss, baseline_value_bound
+        As the learner's, where the problem states no threshold.
+    """
+
+    def __init__(
+        self,
+        orientation: str = "baseline-first",
+        relative_loss: float | None = None,
+        baseline_value_bound: float | None = None,
+    ) -> None:
         self._orientation = orientation
+        self._relative_loss = relative_loss
+        self._bound = baseline_value_bound
         self._comparators: np.ndarray | None = None
 
     def __call__(self, problem: EpisodicProblem, state: Any, decision: Any) -> Mapping[str, float]:
-        """Return the margins of the claims and the interpolated bounds of the choice."""
+        """Return the margins of the claims and the interpolated bounds of the choice.
+
+        Raises
+        ------
+        ValueError
+            If the baseline's true value does not exceed the fixed threshold (no margin), or exceeds what
+            was stated as its upper bound.
+        """
         family, choice, chosen = state.family, state.choice, state.members
         if self._comparators is None:
             self._comparators = comparator_values(problem.mdp, family.pi_b, self._orientation)
         greedy = (family.greedy[..., None] == np.arange(family.n.shape[2])).astype(np.float64)
         values = member_values(problem.mdp, family.pi_b, greedy, self._orientation)
         upper, lower = state.start_bounds()
+        baseline_value = float(values[-1, 0] @ problem.mdp.rho)
         w, conservative, bold = choice.weight, choice.switch, choice.bold
         return {
             "upper_claim": float((family.U - self._comparators)[chosen].min()),
@@ -83,33 +110,55 @@ class FamilyAudit:
             "bold_lower": float(lower[bold]),
             "optimistic_lower": float(lower[0]),
             "best_lower": float(lower[chosen].max()),
+            "baseline_value": baseline_value,
+            "aim": self._aim(problem, float(upper[-1]), baseline_value),
         }
+
+    def _aim(self, problem: EpisodicProblem, baseline_upper: float, baseline_value: float) -> float:
+        """Return the threshold that the learner has to certify, worked out anew; refuse a false one."""
+        if problem.threshold is not None:
+            aim = problem.threshold
+        elif self._relative_loss is None:
+            raise ValueError("relative_loss must be given to the audit: the problem states no threshold")
+        elif self._bound is None:
+            return (1 - self._relative_loss) * baseline_upper
+        else:
+            aim = (1 - self._relative_loss) * self._bound
+            if self._bound < baseline_value - ROUNDING:
+                raise ValueError(
+                    f"baseline_value_bound must be at least the baseline's value {baseline_value:.6g}; "
+                    f"got {self._bound!r}"
+                )
+        if aim >= baseline_value:
+            raise ValueError(
+                f"the threshold must be below the baseline's value {baseline_value:.6g} "
+                f"(the margin must be positive); got {aim!r}"
+            )
+        return aim
 
 
 @dataclass(frozen=True, eq=False)
-class ConservativeRun:
+class ConservativeRun(Evidence):
     """An audited run: the problem, the learner's options, and the trace."""
 
-    instance: str
     problem: EpisodicProblem
     trace: Trace
     refresh_growth: float = 0.0
-
-    @property
-    def guaranteed(self) -> bool:
-        """Whether the learner ran with the constants of its theory."""
-        return self.trace.guaranteed
+    relative_loss: float | None = None
 
     @property
     def threshold(self) -> float:
-        """gamma."""
-        assert self.problem.threshold is not None
-        return self.problem.threshold
+        """gamma: the problem's, or (1 - alpha) V^{pi^b} in the relative form."""
+        if self.problem.threshold is not None:
+            return self.problem.threshold
+        assert self.relative_loss is not None
+        return (1 - self.relative_loss) * self.baseline_value
 
     @cached_property
     def baseline_value(self) -> float:
-        """V^{pi^b}."""
-        assert self.problem.baseline is not None
+        """V^{pi^b}, of the given baseline or of the learned one."""
+        if self.problem.baseline is None:
+            return float(self.column("baseline_value")[0])
         return policy_value(self.problem.mdp, self.problem.baseline)
 
     @property
@@ -176,11 +225,22 @@ def boltzmann_instance(rng: np.random.Generator) -> ConservativeMDP:
     return ConservativeMDP(mdp, baseline, max(0.0, value - rng.uniform(0.05, 0.8) * max(spread, 0.01)))
 
 
-def audited_run(model: ConservativeMDP, learner: Any, rounds: int, seed: int, name: str) -> ConservativeRun:
-    """Play a conservative learner with the audit."""
-    problem = EpisodicProblem.from_conservative(model, name)
-    trace = play(problem, learner, rounds, seed, audit=FamilyAudit(learner.orientation))
-    return ConservativeRun(f"{name}, {learner.key}, seed {seed}", problem, trace, learner.refresh_growth)
+def audited_run(
+    model: ConservativeMDP | EpisodicProblem, learner: Any, rounds: int, seed: int, name: str, group: str = ""
+) -> ConservativeRun:
+    """Play a conservative learner with the audit; in the relative form on a problem without a threshold."""
+    problem = model if isinstance(model, EpisodicProblem) else EpisodicProblem.from_conservative(model, name)
+    audit = FamilyAudit(learner.orientation, learner.relative_loss, learner.baseline_value_bound)
+    trace = play(problem, learner, rounds, seed, audit=audit)
+    return ConservativeRun(
+        f"{name}, {learner.key}, seed {seed}",
+        problem,
+        trace,
+        learner.refresh_growth,
+        learner.relative_loss,
+        group=group,
+        **credentials(trace),
+    )
 
 
 VARIANTS: tuple[tuple[Make, Mapping[str, str]], ...] = (
@@ -203,8 +263,42 @@ def small_runs(scope: Scope) -> Iterator[ConservativeRun]:
     rng = np.random.default_rng([scope.seed, 1])
     for index in range(scope.pick(200, 1000)):
         make, options = VARIANTS[index % len(VARIANTS)]
-        learner = make(delta=0.5, refresh_growth=0.1, **options)
-        yield audited_run(boltzmann_instance(rng), learner, 600, index, f"random {index}")
+        learner = make(delta=0.5, refresh_growth=GROWTH, **options)
+        group = " ".join([learner.key, *options.values()])
+        yield audited_run(boltzmann_instance(rng), learner, 600, index, f"random {index}", group)
+
+
+def relative_runs(scope: Scope) -> Iterator[ConservativeRun]:
+    """Yield runs in the relative form, with a known upper bound of V^b or without one.
+
+    Small random instances at delta = 0.5, and instances on which an unsafe decision shows at
+    delta = 0.05. The upper bound lies between V^b and V^b / (1 - alpha), as it must.
+    """
+    rng = np.random.default_rng([scope.seed, 9])
+    models = [boltzmann_instance(rng) for _ in range(scope.pick(18, 200))]
+    for index, model in enumerate(models):
+        yield _relative_run(model, 0.5, float(rng.uniform(0.02, 0.5)), index, 600, f"random {index}")
+    for seed in scope.seeds(4, 20):
+        for name, model in named_models().items():
+            alpha = 1 - model.threshold / policy_value(model.mdp, model.baseline)
+            yield _relative_run(model, 0.05, alpha, seed, 2000, name)
+
+
+def _relative_run(
+    model: ConservativeMDP, delta: float, alpha: float, seed: int, rounds: int, name: str
+) -> ConservativeRun:
+    make, orientation = ((StepMix, "baseline-first"), (EpsMix, "baseline-first"),
+                         (StepMix, "optimistic-first"))[seed // 2 % 3]  # fmt: skip
+    value = policy_value(model.mdp, model.baseline)
+    bound = None if seed % 2 == 0 else value * (1 + alpha / 2)
+    learner = make(
+        delta=delta,
+        refresh_growth=GROWTH,
+        orientation=orientation,
+        relative_loss=alpha,
+        baseline_value_bound=bound,
+    )
+    return audited_run(EpisodicProblem(model.mdp, name, model.baseline), learner, rounds, seed, name)
 
 
 def named_models() -> dict[str, ConservativeMDP]:
@@ -213,15 +307,40 @@ def named_models() -> dict[str, ConservativeMDP]:
             "fork": fork(kappa=0.1), "coin": coin(kappa=0.1)}  # fmt: skip
 
 
-def named_runs(
-    scope: Scope, variants: tuple[tuple[Make, Mapping[str, Any]], ...] = VARIANTS
-) -> Iterator[Any]:
-    """Yield runs of 2000 episodes at delta = 0.05 on the named instances."""
-    for name, model in named_models().items():
-        for seed in scope.seeds(3, 15):
-            for make, options in variants:
-                learner = make(delta=0.05, refresh_growth=0.1, **options)
-                yield audited_run(model, learner, 2000, seed, name)
+ALGORITHMS: tuple[tuple[Make, Mapping[str, str]], ...] = (
+    (StepMix, {}),
+    (EpsMix, {}),
+    (StepMix, {"orientation": "optimistic-first"}),
+    (StepMix, {"switch_rule": "best-ucb"}),
+)
+"""What can be done with any bounds."""
+
+LONG_ENOUGH: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "kl": (2000, ("hazard p=.5", "hazard p=.3", "fork", "coin")),
+    "kl+bernstein": (2000, ("fork", "coin")),
+    "bernstein": (20_000, ("fork", "coin")),
+    "bpi-ucbvi": (200_000, ("coin",)),
+}
+"""For each bound mode, how many episodes it takes to leave the baseline, and on which instances it does.
+
+A run that only plays the baseline is safe whatever the bounds are, so it would be no evidence.
+"""
+
+
+def named_runs(scope: Scope) -> Iterator[ConservativeRun]:
+    """Yield runs at delta = 0.05 on the named instances, no two of which share a seed.
+
+    One group for each bound mode, since the bounds are what can fail; 96 runs without a failure show
+    a rate below 0.05 with confidence 0.99.
+    """
+    models, seed = named_models(), scope.seeds(1, 1)[0]
+    for bounds, (rounds, names) in LONG_ENOUGH.items():
+        for index in range(scope.pick(96, 480)):
+            make, options = ALGORITHMS[index % len(ALGORITHMS)]
+            name = names[index // len(ALGORITHMS) % len(names)]
+            learner = make(delta=0.05, refresh_growth=GROWTH, bounds=bounds, **options)
+            yield audited_run(models[name], learner, rounds, seed, f"{name}, {bounds}", bounds)
+            seed += 1
 
 
 def rate_curves(
@@ -233,15 +352,17 @@ def rate_curves(
     seeds: range,
     labels: tuple[str, str],
 ) -> Iterator[Curve]:
-    """Yield, per learner, the samples of a quantity over problem sizes x."""
+    """Yield, per learner, the samples of a quantity over problem sizes x.
+
+    Every size is played with the same seeds, so the samples of one seed depend on each other (the
+    correlation of N between neighbouring sizes of `coin` is about 0.6): they are paired.
+    """
     for name, make in learners.items():
-        samples = np.array(
-            [
-                [quantity(play(model, make(), K, seed)) for seed in seeds]
-                for model, K in zip(models, rounds, strict=True)
-            ]
-        )
-        yield Curve(name, x, samples, *labels)
+        traces = [
+            [play(model, make(), K, seed) for seed in seeds] for model, K in zip(models, rounds, strict=True)
+        ]
+        samples = np.array([[quantity(trace) for trace in row] for row in traces])
+        yield Curve(name, x, samples, *labels, paired=True, **credentials(*chain(*traces)))
 
 
 def cautious_episodes(trace: Trace) -> float:
@@ -250,8 +371,8 @@ def cautious_episodes(trace: Trace) -> float:
 
 
 MIXERS: Mapping[str, Make] = {
-    "StepMix": lambda: StepMix(refresh_growth=0.1),
-    "EpsMix": lambda: EpsMix(refresh_growth=0.1),
+    "StepMix": lambda: StepMix(refresh_growth=GROWTH),
+    "EpsMix": lambda: EpsMix(refresh_growth=GROWTH),
 }
 
 
@@ -260,11 +381,11 @@ def coin_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Iterator
 
     The number of episodes must not depend on kappa: with 1/kappa^2 episodes a learner that never
     leaves the baseline would have slope 2 as well. 14 seeds make the standard error of the slope about
-    0.035, a sixth of the distance from 2 to the end of the admissible interval.
+    0.04, a fifth of the distance from 2 to the end of the admissible interval.
     """
     kappas = 0.2 / 2.0 ** np.arange(5)
     models = [coin(kappa=float(kappa)) for kappa in kappas]
-    rounds = [400_000] * len(kappas)
+    rounds = [200_000] * len(kappas)
     labels = ("1 / kappa", "non-optimistic episodes N")
     yield from rate_curves(
         1 / kappas, models, rounds, cautious_episodes, learners, scope.seeds(14, 40), labels
@@ -300,18 +421,18 @@ def minimax_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Itera
     horizons = 4 ** np.arange(5, scope.pick(9, 10))
     seeds = scope.seeds(32, 60)
     for name, make in learners.items():
-        fixed = [
-            np.array([play(hard(gap=gap), make(), int(horizons[-1]), s).regret_at(horizons) for s in seeds])
-            for gap in FIXED_GAPS
-        ]
-        samples = []
+        long = [[play(hard(gap=gap), make(), int(horizons[-1]), s) for s in seeds] for gap in FIXED_GAPS]
+        fixed = [np.array([trace.regret_at(horizons) for trace in traces]) for traces in long]
+        samples, runs = [], list(chain(*long))
         for index, K in enumerate(horizons):
-            model = hard(rounds=int(K))
-            shrinking = np.array([play(model, make(), int(K), seed).final_regret for seed in seeds])
+            short = [play(hard(rounds=int(K)), make(), int(K), seed) for seed in seeds]
+            shrinking = np.array([trace.final_regret for trace in short])
             samples.append(max([shrinking, *(regrets[:, index] for regrets in fixed)], key=np.mean))
-        yield Curve(name, horizons * 1.0, np.array(samples), "episodes K", "regret at the worst gap")
+            runs += short
+        labels = ("episodes K", "regret at the worst gap")
+        yield Curve(name, horizons * 1.0, np.array(samples), *labels, paired=True, **credentials(*runs))
 
 
 def budget_learner(model: ConservativeMDP) -> Budget:
     """Return the cumulative-budget learner that knows the baseline's value."""
-    return Budget(refresh_growth=0.1, baseline_value=policy_value(model.mdp, model.baseline))
+    return Budget(refresh_growth=GROWTH, baseline_value=policy_value(model.mdp, model.baseline))

@@ -1,4 +1,4 @@
-"""Theorems as objects, and the engine that checks them on evidence.
+"""Theorems as objects, the evidence they are about, and the report of a check.
 
 A theorem states `measured <= bound` (or `=`) about a piece of *evidence*: a run with exact values, a
 model with two policies, a table of counts, a curve over problem sizes. Checking it means producing
@@ -8,23 +8,16 @@ evidence, evaluating both sides exactly, and giving a verdict that is honest abo
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from jaxtyping import Float
 
-from theoryrl.theory.statistics import (
-    CONFIDENCE,
-    FALSE_ALARM,
-    Interval,
-    bounded_mean,
-    clopper_pearson,
-    slope_interval,
-)
+from theoryrl.protocol import Trace
+from theoryrl.theory.statistics import Interval
 
 
 class Kind(StrEnum):
@@ -65,32 +58,69 @@ class Scope(NamedTuple):
 
     def seeds(self, quick: int, full: int) -> range:
         """Return that many seeds of runs, different ones for different seeds of the scope."""
-        first = 1000 * self.seed
+        first = 10_000 * self.seed
         return range(first, first + self.pick(quick, full))
 
 
-class Curve(NamedTuple):
-    """Evidence for a rate: samples of a quantity at increasing problem sizes.
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the two sides of a theorem are computed from; each theorem's evidence is a subclass.
 
-    Attributes
+    Parameters
     ----------
     instance
-        What was measured.
+        What was examined.
+    group
+        For high-probability statements: pieces with the same group are independent samples of one claim.
+    guaranteed, delta
+        Whether every run behind it had the constants of the theory, and the largest failure probability
+        that those runs were allowed; `credentials` returns both. Facts about models have neither.
+    """
+
+    instance: str
+    group: str = field(default="", kw_only=True)
+    guaranteed: bool = field(default=True, kw_only=True)
+    delta: float | None = field(default=None, kw_only=True)
+
+
+class Credentials(TypedDict):
+    """What evidence must say of the runs that it was computed from."""
+
+    guaranteed: bool
+    delta: float | None
+
+
+def credentials(*traces: Trace) -> Credentials:
+    """Return whether all runs had the theory's constants, and the largest of their deltas."""
+    deltas = [trace.delta for trace in traces if trace.delta is not None]
+    return {
+        "guaranteed": all(trace.guaranteed for trace in traces),
+        "delta": max(deltas, default=None),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Curve(Evidence):
+    """Evidence for a rate: samples of a quantity at increasing problem sizes.
+
+    Parameters
+    ----------
     x, samples
         Sizes [X] and samples [X, N].
     x_label, y_label
         For the figure.
     paired
         Whether column i of the samples is one run seen at every size.
+    exact
+        Whether the quantity is not random; then N = 1 and the slope has no error.
     """
 
-    instance: str
     x: Float[np.ndarray, " X"]
     samples: Float[np.ndarray, "X N"]
     x_label: str = "x"
     y_label: str = "y"
     paired: bool = False
-    guaranteed: bool = True
+    exact: bool = False
 
 
 class Series(NamedTuple):
@@ -229,236 +259,6 @@ class Report:
             "violations": self.violations,
             "seconds": round(self.seconds, 3),
         }
-
-
-class UnguaranteedEvidenceError(ValueError):
-    """A run with other than the theory's constants was offered as evidence for a theorem."""
-
-
-class Comparison(NamedTuple):
-    """One piece of evidence, evaluated: where the two sides come closest, and whether they cross."""
-
-    measured: float
-    bound: float
-    ratio: float
-    excess: float
-    violated: bool
-
-
-class _Finding(NamedTuple):
-    verdict: Verdict
-    measured: float | None
-    bound: float | None
-    tightness: float | None
-    violations: int
-    detail: str
-    series: Series | None = None
-
-
-def check(
-    theorem: Theorem,
-    evidence: Iterable[Any] | None = None,
-    scope: Scope | None = None,
-    *,
-    allow_unguaranteed: bool = False,
-) -> Report:
-    """Check one theorem.
-
-    Parameters
-    ----------
-    theorem
-        The statement.
-    evidence
-        What to check it on; default: the theorem's own evidence in `scope`.
-    scope
-        Profile and seed of the theorem's own evidence.
-    allow_unguaranteed
-        Accept runs whose constants are not the theory's (for mutants and illustrations).
-
-    Raises
-    ------
-    UnguaranteedEvidenceError
-        If a run was made with other than the theory's constants.
-    """
-    started = time.perf_counter()
-    source = theorem.evidence(scope or Scope()) if evidence is None else evidence
-    pieces = []
-    for piece in source:
-        if not allow_unguaranteed and not getattr(piece, "guaranteed", True):
-            raise UnguaranteedEvidenceError(
-                f"{theorem.key}: evidence {_name(piece)!r} was made with constants other than the theory's"
-            )
-        if theorem.given is None or theorem.given(piece):
-            pieces.append(piece)
-    finding = _JUDGES[theorem.kind](theorem, pieces) if pieces else _NOTHING
-    vacuous, note = _vacuity(theorem, pieces)
-    series = finding.series
-    if series is None and theorem.series is not None and pieces:
-        series = theorem.series(pieces[0])
-    return Report(
-        theorem=theorem,
-        verdict=finding.verdict,
-        measured=finding.measured,
-        bound=finding.bound,
-        tightness=finding.tightness,
-        instances=len(pieces),
-        violations=finding.violations,
-        seconds=time.perf_counter() - started,
-        detail="; ".join(filter(None, (finding.detail, note))),
-        vacuous=vacuous,
-        series=series,
-    )
-
-
-_NOTHING = _Finding(Verdict.INCONCLUSIVE, None, None, None, 0, "no evidence")
-
-
-def compare(theorem: Theorem, piece: Any) -> Comparison:
-    """Evaluate both sides on one piece of evidence."""
-    sides = np.broadcast_arrays(
-        np.asarray(theorem.measured(piece), dtype=np.float64),
-        np.asarray(theorem.bound(piece), dtype=np.float64),
-    )
-    measured, bound = np.atleast_1d(*sides)
-    measured, bound = measured.ravel(), bound.ravel()
-    undecidable = np.isnan(measured) | np.isnan(bound) | (np.isinf(measured) & (measured > 0))
-    undecidable |= np.isinf(bound) & (bound < 0)
-    if undecidable.any():
-        return Comparison(math.nan, math.nan, math.nan, math.inf, True)
-    if theorem.kind is Kind.IDENTITY:
-        error = np.abs(measured - bound) / np.maximum(1.0, np.abs(bound))
-        worst = float(error.max(initial=0.0))
-        limit = theorem.tolerance
-        ratio = worst / limit if limit > 0 else (0.0 if worst == 0 else math.inf)
-        return Comparison(worst, limit, ratio, worst - limit, worst > limit)
-    if measured.size == 0:
-        return Comparison(0.0, math.inf, 0.0, -math.inf, False)
-    excess = measured - bound - theorem.tolerance * np.maximum(1.0, np.abs(bound))
-    ratios = np.divide(measured, bound, out=np.full(bound.shape, -np.inf), where=bound > 0)
-    tightest = (
-        int(np.argmax(excess)) if (excess > 0).any() or not (bound > 0).any() else int(np.argmax(ratios))
-    )
-    return Comparison(
-        float(measured[tightest]),
-        float(bound[tightest]),
-        float(ratios.max()),
-        float(excess.max()),
-        bool((excess > 0).any()),
-    )
-
-
-def _judge_surely(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
-    found = [compare(theorem, piece) for piece in pieces]
-    violations = sum(c.violated for c in found)
-    worst = max(found, key=lambda c: (c.violated, c.excess if c.violated else c.ratio))
-    verdict = Verdict.VIOLATED if violations else Verdict.HOLDS
-    detail = f"first at {_name(pieces[[c.violated for c in found].index(True)])}" if violations else ""
-    return _Finding(verdict, worst.measured, worst.bound, _largest_ratio(found), violations, detail)
-
-
-def _judge_probability(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
-    assert theorem.delta is not None
-    found = [compare(theorem, piece) for piece in pieces]
-    failures = sum(c.violated for c in found)
-    sure = clopper_pearson(failures, len(pieces), FALSE_ALARM)
-    likely = clopper_pearson(failures, len(pieces), 1 - CONFIDENCE)
-    if sure.low > theorem.delta:
-        verdict = Verdict.VIOLATED
-    else:
-        verdict = Verdict.HOLDS if likely.high <= theorem.delta else Verdict.INCONCLUSIVE
-    detail = (
-        f"{failures} of {len(pieces)} runs fail; rate <= {likely.high:.3g} with confidence {CONFIDENCE:g}"
-    )
-    return _Finding(verdict, sure.estimate, theorem.delta, sure.estimate / theorem.delta, failures, detail)
-
-
-def _judge_expectation(theorem: Theorem, pieces: Sequence[Any]) -> _Finding:
-    assert theorem.width is not None
-    if len(pieces) < 2:
-        return _NOTHING._replace(detail="an expectation needs at least two samples")
-    excess = np.array([float(theorem.measured(p)) - float(theorem.bound(p)) for p in pieces])
-    bound = float(np.mean([float(theorem.bound(p)) for p in pieces]))
-    sure = bounded_mean(excess, theorem.width, FALSE_ALARM)
-    likely = bounded_mean(excess, theorem.width, 1 - CONFIDENCE)
-    if sure.low > theorem.tolerance:
-        verdict = Verdict.VIOLATED
-    else:
-        verdict = Verdict.HOLDS if likely.high <= theorem.tolerance else Verdict.INCONCLUSIVE
-    measured = bound + sure.estimate
-    return _Finding(
-        verdict,
-        measured,
-        bound,
-        measured / bound if bound > 0 else None,
-        int((excess > 0).sum()),
-        f"mean excess {sure.estimate:.3g}, at most {likely.high:.3g} with confidence {CONFIDENCE:g}",
-    )
-
-
-def _judge_rate(theorem: Theorem, pieces: Sequence[Curve]) -> _Finding:
-    assert theorem.slopes is not None
-    low, high = theorem.slopes
-    fits = [slope_interval(curve.x, curve.samples, paired=curve.paired) for curve in pieces]
-    verdicts = [_slope_verdict(curve, fit, low, high) for curve, fit in zip(pieces, fits, strict=True)]
-    violations = verdicts.count(Verdict.VIOLATED)
-    verdict = next(v for v in (Verdict.VIOLATED, Verdict.INCONCLUSIVE, Verdict.HOLDS) if v in verdicts)
-    worst = max(fits, key=lambda fit: max(fit.estimate - high, low - fit.estimate))
-    bound = high if abs(high - worst.estimate) <= abs(worst.estimate - low) else low
-    curve = pieces[fits.index(worst)]
-    detail = "; ".join(
-        f"{c.instance}: slope {f.estimate:.3f} [{f.low:.3f}, {f.high:.3f}]"
-        for c, f in zip(pieces, fits, strict=True)
-    )
-    ratio = abs(2 * worst.estimate - low - high) / (high - low)
-    series = Series(
-        theorem.key, curve.x_label, curve.y_label, curve.x, curve.samples.mean(axis=1), None, True, worst
-    )
-    return _Finding(verdict, worst.estimate, bound, ratio, violations, detail, series)
-
-
-def _slope_verdict(curve: Curve, fit: Interval, low: float, high: float) -> Verdict:
-    """Holds if the interval is admissible; violated if even one at the false-alarm level is not."""
-    if low <= fit.low and fit.high <= high:
-        return Verdict.HOLDS
-    wide = slope_interval(curve.x, curve.samples, confidence=0.68, paired=curve.paired)
-    radius = 4.9 * (wide.high - wide.low) / 2
-    disjoint = fit.estimate - radius > high or fit.estimate + radius < low
-    return Verdict.VIOLATED if disjoint else Verdict.INCONCLUSIVE
-
-
-_JUDGES: dict[Kind, Callable[[Theorem, Sequence[Any]], _Finding]] = {
-    Kind.IDENTITY: _judge_surely,
-    Kind.INEQUALITY: _judge_surely,
-    Kind.HIGH_PROBABILITY: _judge_probability,
-    Kind.EXPECTATION: _judge_expectation,
-    Kind.RATE: _judge_rate,
-}
-
-
-def _vacuity(theorem: Theorem, pieces: Sequence[Any]) -> tuple[bool, str]:
-    """Return whether the bound is trivial on all evidence, and where it begins to bite."""
-    if theorem.trivial is None or not pieces:
-        return False, ""
-    biting, starts = 0, []
-    for piece in pieces:
-        bound, trivial = np.broadcast_arrays(theorem.bound(piece), theorem.trivial(piece))
-        better = np.flatnonzero(np.atleast_1d(bound < trivial))
-        if better.size:
-            biting += 1
-            starts.append(int(better[0]) + 1)
-    if not biting:
-        return True, "vacuous: never better than the trivial bound here"
-    note = f"better than the trivial bound on {biting} of {len(pieces)} instances"
-    return False, f"{note}, from round {min(starts)} to {max(starts)} on"
-
-
-def _largest_ratio(found: Sequence[Comparison]) -> float | None:
-    ratios = [c.ratio for c in found if np.isfinite(c.ratio)]
-    return max(ratios) if ratios else None
-
-
-def _name(piece: Any) -> str:
-    return str(getattr(piece, "instance", piece))
 
 
 def _finite(number: float | None) -> float | None:
