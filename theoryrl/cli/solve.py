@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,7 @@ def show(model: str, problem: Any, solution: Solution, seconds: float, as_json: 
             f"value       from {low['value']!r} (state {low['state']}) "
             f"to {high['value']!r} (state {high['state']})"
         )
-        click.echo(f"interval    every state's value plus or minus {number(answer['gap'] / 2)}")
+        click.echo(f"interval    every state's value plus or minus {number(float(answer['gap']) / 2)}")
     else:
         click.echo(f"value       {answer['value']!r} (start of an episode)")
         interval = f"[{answer['lower']!r}, {answer['upper']!r}]"
@@ -159,13 +160,19 @@ def describe(solution: Solution, seconds: float) -> dict[str, Any]:
     states = {
         name: {
             "state": state,
-            "value": float(solution.value[state]),
-            "lower": float(solution.lower[state]),
-            "upper": float(solution.upper[state]),
+            "value": real(solution.value[state]),
+            "lower": real(solution.lower[state]),
+            "upper": real(solution.upper[state]),
         }
         for name, state in extremes.items()
     }
-    return common | {"states": states, "gap": solution.gap}
+    return common | {"states": states, "gap": real(solution.gap)}
+
+
+def real(value: Any) -> float | str:
+    """Return a float, or the text inf or -inf, which JSON has no number for."""
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
 
 
 def write_solution(path: Path, solution: Solution) -> None:
