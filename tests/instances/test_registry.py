@@ -107,6 +107,13 @@ def test_another_seed_gives_another_model(key):
 
 
 REJECTED = [
+    ("average-riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
+    ("queue", {"capacity": 0}, "capacity must be at least 1; got 0"),
+    ("queue", {"arrival": 0.7}, r"arrival \+ service must be at most 1; got 0\.7 \+ 0\.6"),
+    ("queue", {"service": 0.0}, r"service must be positive; got 0\.0"),
+    ("islands", {"n_islands": 0}, "n_islands must be at least 1; got 0"),
+    ("islands", {"safety": 1.5}, r"safety must be .*\[0, 1\]; got 1\.5"),
+    ("path-grid", {"slip": -0.1}, r"slip must be .*\[0, 1\]; got -0\.1"),
     ("riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
     ("riverswim", {"horizon": 0}, "horizon must be at least 1; got 0"),
     ("riverswim", {"n_states": 10**8}, "P of shape .* needs .* GiB"),
