@@ -16,6 +16,7 @@ from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
@@ -54,12 +55,17 @@ INSTANCES: Registry[Factory] = Registry(
         ("growth", growth),
         ("recovering", recovering),
         ("blocking", blocking),
+        ("average-riverswim", average_riverswim),
+        ("queue", queue),
+        ("islands", islands),
+        ("path-grid", path_grid),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "average_riverswim",
     "blocking",
     "boltzmann_policy",
     "coin",
@@ -76,6 +82,9 @@ __all__ = [
     "hard",
     "hazard",
     "inventory",
+    "islands",
+    "path_grid",
+    "queue",
     "random_conservative",
     "random_dirichlet",
     "recovering",

@@ -23,6 +23,7 @@ from theoryrl.models.schedules import (
 )
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Schedule",
     "SparseTransitions",
     "StationaryMDP",
+    "TotalRewardMDP",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

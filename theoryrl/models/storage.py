@@ -29,6 +29,7 @@ from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 
 FORMAT = "theoryrl model"
@@ -54,6 +55,7 @@ KINDS: Mapping[str, type[Any]] = {
         RecoveringBandit,
         RewardNoise,
         SparseTransitions,
+        TotalRewardMDP,
     )
 }
 

@@ -8,14 +8,33 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import (
+    AverageRewardMDP,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
     EpisodicMDP,
     ImplicitMDP,
     RecoveringBandit,
+    TotalRewardMDP,
 )
-from theoryrl.solvers import coefficients, discounted, episodic, recovering, tabular_class
+from theoryrl.solvers import (
+    average,
+    coefficients,
+    discounted,
+    episodic,
+    recovering,
+    tabular_class,
+    total,
+)
+from theoryrl.solvers.average import (
+    bias_span,
+    diameter,
+    gain_and_bias,
+    hitting_times,
+    mixing_time,
+    stationary_distributions,
+)
+from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
 from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.constrained import (
     ConstrainedSolution,
@@ -34,6 +53,7 @@ from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
+from theoryrl.solvers.total import proper_states
 
 _ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
     ("auto", discounted.auto),
@@ -60,6 +80,23 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         ],
     ),
     ImplicitMDP: Registry("method", _ITERATIVE),
+    AverageRewardMDP: Registry(
+        "method",
+        [
+            ("auto", average.auto),
+            ("policy-iteration", average.policy_iteration),
+            ("multichain-policy-iteration", average.multichain_policy_iteration),
+            ("relative-value-iteration", average.relative_value_iteration),
+            ("linear-program", average.linear_program),
+        ],
+    ),
+    TotalRewardMDP: Registry(
+        "method",
+        [
+            ("policy-iteration", total.policy_iteration),
+            ("interval-iteration", total.interval_iteration),
+        ],
+    ),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
     RecoveringBandit: Registry(
         "method",
@@ -110,19 +147,29 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 __all__ = [
     "METHODS",
     "ConstrainedSolution",
+    "EndComponents",
     "InfeasibleError",
     "InterruptedSolve",
     "NotConvergedError",
     "Solution",
     "anderson_value_iteration",
+    "average",
+    "bias_span",
+    "communicating_classes",
     "constrained_linear_program",
+    "diameter",
     "discounted",
+    "gain_and_bias",
+    "hitting_times",
+    "mixing_time",
     "modified_policy_iteration",
     "policy_iteration",
+    "proper_states",
+    "recurrent_classes",
     "solve",
+    "stationary_distributions",
+    "total",
     "value_iteration",
-    *coefficients.__all__,
-    *episodic.__all__,
     *coefficients.__all__,
     *episodic.__all__,
     *recovering.__all__,
