@@ -1,4 +1,6 @@
-r"""The linear program of the average reward, solved by HiGHS, for several communicating classes::
+r"""The linear program of the average reward, solved by HiGHS, for several communicating classes.
+
+The program is::
 
     minimise   sum_s v(s) + sum_C g_C
     subject to g_C + h(s) >= r(s, a) + sum_t P(t | s, a) h(t)   for s in C and the inner actions a,
