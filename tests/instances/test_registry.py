@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import INSTANCES
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, StochasticBandit
 from theoryrl.solvers import backward_induction, policy_value
 
 NAN, INF = float("nan"), float("inf")
@@ -18,6 +18,10 @@ def mdp_of(model):
 
 
 def arrays(model):
+    if isinstance(model, StochasticBandit):
+        return (model.means,)
+    if isinstance(model, LossTable):
+        return (model.losses,)
     mdp = mdp_of(model)
     return mdp.P, mdp.r, mdp.rho
 
@@ -62,7 +66,10 @@ def test_the_docstring_describes_every_parameter(key):
     assert described >= set(inspect.signature(factory).parameters)
 
 
-@pytest.mark.parametrize("key", INSTANCES)
+MDPS = [key for key in INSTANCES if isinstance(INSTANCES[key](), EpisodicMDP | ConservativeMDP)]
+
+
+@pytest.mark.parametrize("key", MDPS)
 def test_the_defaults_build_a_model_that_starts_in_one_state_and_has_something_to_gain(key):
     model = INSTANCES[key]()
     assert isinstance(model, EpisodicMDP | ConservativeMDP)
@@ -148,6 +155,13 @@ REJECTED = [
     ("domingues-tree", {"epsilon": 0.51}, r"epsilon must be .* got 0\.51"),
     ("domingues-tree", {"delay": 4}, "delay must be at least 0 and at most 3; got 4"),
     ("domingues-tree", {"leaf": 4}, "leaf must be at least 0 and at most 3; got 4"),
+    ("bernoulli-bandit", {"n_arms": 1}, "n_arms must be at least 2; got 1"),
+    ("bernoulli-bandit", {"best": 1.1}, r"best must be .*\[0, 1\]; got 1\.1"),
+    ("bernoulli-bandit", {"worst": 0.95}, r"worst must be below best = 0\.9; got 0\.95"),
+    ("hidden-arm", {"gap": 0.0}, r"gap must be positive; got 0\.0"),
+    ("hidden-arm", {"gap": 0.6}, r"gap must be .* got 0\.6"),
+    ("switching-losses", {"blocks": 1}, "blocks must be at least 2; got 1"),
+    ("switching-losses", {"rounds": 7}, "rounds must be at least 8; got 7"),
     ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
 ]
 

@@ -9,6 +9,7 @@ one model for good. `INSTANCES` looks them up by key::
 from collections.abc import Callable
 
 from theoryrl._registry import Registry
+from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, switching_losses
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
@@ -21,9 +22,14 @@ from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, StochasticBandit
 
-Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP]
+Factory = (
+    Callable[..., EpisodicMDP]
+    | Callable[..., ConservativeMDP]
+    | Callable[..., StochasticBandit]
+    | Callable[..., LossTable]
+)
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -40,12 +46,16 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("bernoulli-bandit", bernoulli_bandit),
+        ("hidden-arm", hidden_arm),
+        ("switching-losses", switching_losses),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "bernoulli_bandit",
     "boltzmann_policy",
     "coin",
     "combination_lock",
@@ -56,7 +66,9 @@ __all__ = [
     "gridworld",
     "hard",
     "hazard",
+    "hidden_arm",
     "random_conservative",
     "random_dirichlet",
     "riverswim",
+    "switching_losses",
 ]

@@ -17,6 +17,7 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.stepmix import EpsMix, StepMix
 
@@ -33,6 +34,11 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    UCB1,
+    KLUCB,
+    ThompsonSampling,
+    Exp3,
+    TsallisINF,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -40,17 +46,22 @@ LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for 
 __all__ = [
     "BPIUCBVI",
     "DOPE",
+    "KLUCB",
     "LEARNERS",
     "PSRL",
+    "UCB1",
     "UCBVI",
     "AlwaysBaseline",
     "Budget",
     "EpsMix",
+    "Exp3",
     "FixedMixture",
     "LearnedBaseline",
     "OptCMDP",
     "OptPessLP",
     "OracleMixture",
     "StepMix",
+    "ThompsonSampling",
+    "TsallisINF",
     "learn_baseline",
 ]

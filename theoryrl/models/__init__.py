@@ -1,5 +1,6 @@
 """What a problem is: frozen dataclasses of validated, read-only arrays."""
 
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
@@ -11,11 +12,13 @@ __all__ = [
     "ConservativeMDP",
     "DeterministicPolicy",
     "EpisodicMDP",
+    "LossTable",
     "MarkovPolicy",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
     "RewardNoise",
+    "StochasticBandit",
     "from_gymnasium",
     "from_toolbox",
     "load",

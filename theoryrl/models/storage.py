@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from theoryrl._files import write_atomically
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
@@ -36,10 +37,12 @@ KINDS: Mapping[str, type[Any]] = {
         ConservativeMDP,
         DeterministicPolicy,
         EpisodicMDP,
+        LossTable,
         MixturePolicy,
         OfflineDataset,
         Policy,
         RewardNoise,
+        StochasticBandit,
     )
 }
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, StochasticBandit
+from theoryrl.protocol.bandit import (
+    ArmDecision,
+    BanditObservation,
+    BanditProblem,
+    BanditSpec,
+    BlockDecision,
+    BlockPolicy,
+)
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -22,6 +30,8 @@ from theoryrl.protocol.trace import Trace
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    StochasticBandit: (BanditProblem, "bandit"),
+    LossTable: (BanditProblem, "loss-table"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -71,7 +81,13 @@ def play(
 
 
 __all__ = [
+    "ArmDecision",
     "Audit",
+    "BanditObservation",
+    "BanditProblem",
+    "BanditSpec",
+    "BlockDecision",
+    "BlockPolicy",
     "Decision",
     "Environment",
     "EpisodicDecision",
