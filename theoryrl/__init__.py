@@ -17,6 +17,7 @@ _HOME = {
     "MixturePolicy": "models",
     "OfflineDataset": "models",
     "Policy": "models",
+    "RelaxationTuner": "learners",
     "RewardNoise": "models",
     "StochasticBandit": "models",
     "Study": "study",
@@ -35,6 +36,7 @@ __all__ = [
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
+    "RelaxationTuner",
     "RewardNoise",
     "StochasticBandit",
     "Study",
@@ -54,6 +56,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from theoryrl import instances, learners, models, protocol, solvers, study, theory
+    from theoryrl.learners import RelaxationTuner
     from theoryrl.models import (
         ConservativeMDP,
         DeterministicPolicy,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import INSTANCES
-from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, StochasticBandit
+from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, RelaxationTuning, StochasticBandit
 from theoryrl.solvers import backward_induction, policy_value
 
 NAN, INF = float("nan"), float("inf")
@@ -22,6 +22,8 @@ def arrays(model):
         return (model.means,)
     if isinstance(model, LossTable):
         return (model.losses,)
+    if isinstance(model, RelaxationTuning):
+        return model.systems.targets, model.systems.scale, model.systems.order
     mdp = mdp_of(model)
     return mdp.P, mdp.r, mdp.rho
 
@@ -162,6 +164,17 @@ REJECTED = [
     ("hidden-arm", {"gap": 0.6}, r"gap must be .* got 0\.6"),
     ("switching-losses", {"blocks": 1}, "blocks must be at least 2; got 1"),
     ("switching-losses", {"rounds": 7}, "rounds must be at least 8; got 7"),
+    ("shifted-laplacian", {"side": 11}, "side must be at most 10 for shifts down to -0.15; got 11"),
+    ("shifted-laplacian", {"spread": "x"}, "spread must be one of high, low; got 'x'"),
+    ("shifted-laplacian", {"method": "x"}, "method must be one of sor, ssor, ssor-pcg; got 'x'"),
+    ("shifted-laplacian", {"rounds": 10**10}, "targets of shape .* needs .* GiB"),
+    ("alternating-laplacian", {"side": 11}, "side must be at least 1 and at most 10; got 11"),
+    ("alternating-laplacian", {"largest": 2.0}, r"largest must be in \(1, 2\); got 2\.0"),
+    ("heat-equation", {"dt": 0.0}, r"dt must be positive; got 0\.0"),
+    ("heat-equation", {"moving": "x"}, "moving must be one of both, diffusion, source; got 'x'"),
+    ("heat-equation", {"side": 10**6}, "targets of shape .* needs .* GiB"),
+    ("random-spd", {"density": 0.0}, r"density must be in \(0, 1\]; got 0\.0"),
+    ("random-spd", {"different": 0}, "different must be at least 1; got 0"),
     ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
 ]
 

@@ -20,15 +20,22 @@ from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.linear_systems import (
+    alternating_laplacian,
+    heat_equation,
+    random_spd,
+    shifted_laplacian,
+)
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, StochasticBandit
+from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, RelaxationTuning, StochasticBandit
 
 Factory = (
     Callable[..., EpisodicMDP]
     | Callable[..., ConservativeMDP]
     | Callable[..., StochasticBandit]
     | Callable[..., LossTable]
+    | Callable[..., RelaxationTuning]
 )
 
 INSTANCES: Registry[Factory] = Registry(
@@ -49,12 +56,17 @@ INSTANCES: Registry[Factory] = Registry(
         ("bernoulli-bandit", bernoulli_bandit),
         ("hidden-arm", hidden_arm),
         ("switching-losses", switching_losses),
+        ("shifted-laplacian", shifted_laplacian),
+        ("alternating-laplacian", alternating_laplacian),
+        ("heat-equation", heat_equation),
+        ("random-spd", random_spd),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "alternating_laplacian",
     "bernoulli_bandit",
     "boltzmann_policy",
     "coin",
@@ -66,9 +78,12 @@ __all__ = [
     "gridworld",
     "hard",
     "hazard",
+    "heat_equation",
     "hidden_arm",
     "random_conservative",
     "random_dirichlet",
+    "random_spd",
     "riverswim",
+    "shifted_laplacian",
     "switching_losses",
 ]

@@ -17,9 +17,11 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
-from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.stepmix import EpsMix, StepMix
+from theoryrl.learners.tuner import RelaxationTuner
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -39,6 +41,9 @@ _ALL: tuple[type[Any], ...] = (
     ThompsonSampling,
     Exp3,
     TsallisINF,
+    FixedArm,
+    BinnedTsallisINF,
+    ChebCB,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -52,14 +57,18 @@ __all__ = [
     "UCB1",
     "UCBVI",
     "AlwaysBaseline",
+    "BinnedTsallisINF",
     "Budget",
+    "ChebCB",
     "EpsMix",
     "Exp3",
+    "FixedArm",
     "FixedMixture",
     "LearnedBaseline",
     "OptCMDP",
     "OptPessLP",
     "OracleMixture",
+    "RelaxationTuner",
     "StepMix",
     "ThompsonSampling",
     "TsallisINF",

@@ -24,6 +24,7 @@ from theoryrl._files import write_atomically
 from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 
@@ -37,11 +38,14 @@ KINDS: Mapping[str, type[Any]] = {
         ConservativeMDP,
         DeterministicPolicy,
         EpisodicMDP,
+        LinearSystems,
         LossTable,
         MixturePolicy,
         OfflineDataset,
         Policy,
+        RelaxationTuning,
         RewardNoise,
+        SPDMatrix,
         StochasticBandit,
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, StochasticBandit
+from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, RelaxationTuning, StochasticBandit
 from theoryrl.protocol.bandit import (
     ArmDecision,
     BanditObservation,
@@ -25,6 +25,7 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
@@ -32,6 +33,7 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
     StochasticBandit: (BanditProblem, "bandit"),
     LossTable: (BanditProblem, "loss-table"),
+    RelaxationTuning: (pose_relaxation, "relaxation"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -101,4 +103,6 @@ __all__ = [
     "Trace",
     "as_problem",
     "play",
+    "pose_relaxation",
+    "relaxation_table",
 ]

@@ -7,8 +7,9 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import episodic
+from theoryrl.solvers import episodic, relaxation
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.relaxation import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
@@ -56,4 +57,4 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__]
+__all__ = ["METHODS", "Solution", "solve", *episodic.__all__, *relaxation.__all__]

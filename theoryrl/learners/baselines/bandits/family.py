@@ -89,7 +89,6 @@ class BanditLearner:
     """Base of the bandit learners: each says which rule it follows, with which numbers."""
 
     key: ClassVar[str]
-    n_bins: ClassVar[int] = 1
     bounded: ClassVar[bool] = True
     """Whether the rule needs rewards with known limits."""
 
@@ -102,7 +101,7 @@ class BanditLearner:
         """Return the rule's number in the kernels, and up to four parameters."""
         raise NotImplementedError
 
-    def bins(self, spec: BanditSpec) -> tuple[int, tuple[float, float]]:
+    def context_bins(self, spec: BanditSpec) -> tuple[int, tuple[float, float]]:
         """Return the number of context bins, and where they begin and how wide they are."""
         return 1, (0.0, 1.0)
 
@@ -118,7 +117,7 @@ class BanditLearner:
             raise ValueError(f"{self.key} needs rewards with known limits; spec.reward_range is None")
         low, high = spec.reward_range if self.bounded and spec.reward_range else (0.0, 1.0)
         rule, numbers = self.rule(spec)
-        m, bins = self.bins(spec)
+        m, bins = self.context_bins(spec)
         K = spec.n_arms
         return BanditState(
             rule=rule,

@@ -5,10 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from theoryrl.learners.baselines.bandits import _kernels
 from theoryrl.learners.baselines.bandits.family import BanditLearner
-from theoryrl.models._validation import check_choice, check_real
-from theoryrl.protocol import BanditSpec
+from theoryrl.models._validation import check_choice, check_count, check_real
+from theoryrl.protocol import ArmDecision, BanditObservation, BanditSpec
+
+
+@dataclass(frozen=True)
+class FixedArm:
+    """Pull one arm in every round.
+
+    Parameters
+    ----------
+    arm
+        Its index.
+    """
+
+    arm: int = 0
+    key: ClassVar[str] = "fixed-arm"
+
+    def __post_init__(self) -> None:
+        check_count("arm", self.arm, low=0)
+
+    @property
+    def guaranteed(self) -> bool:
+        """There is nothing to guarantee."""
+        return True
+
+    def init(self, spec: BanditSpec, rng: np.random.Generator) -> int:
+        """Check that the arm exists."""
+        return check_count("arm", self.arm, low=0, high=spec.n_arms - 1)
+
+    def plan(self, state: int) -> ArmDecision:
+        """Pull the arm."""
+        return ArmDecision(state, {"arm": state, "probability": 1.0})
+
+    def update(self, state: int, decision: ArmDecision, observation: BanditObservation) -> int:
+        """Learn nothing."""
+        return state
 
 
 @dataclass(frozen=True)
