@@ -56,7 +56,7 @@ def test_the_table_has_the_counts_of_single_solves():
 
 
 def test_on_random_shifts_the_tuner_saves_a_third_of_the_iterations_of_gauss_seidel():
-    """Every parameter of the grid but the first saves more than that on average; deterministic in the seed."""
+    """Every parameter of the grid but the first saves more than that on average; the seed is fixed."""
     tuning = shifted_laplacian(side=8, rounds=300, seed=0)
     gauss_seidel = iteration_table(tuning)[:, 0].sum()
     tuner = RelaxationTuner("sor")
