@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from theoryrl import LossTable, RewardNoise, StochasticBandit, Study, play
-from theoryrl.instances import bernoulli_bandit, switching_losses
+from theoryrl.instances import bernoulli_bandit, shifting_levels
 from theoryrl.learners import UCB1, TsallisINF
 from theoryrl.models import load, save
 from theoryrl.protocol import ArmDecision, BanditProblem, Streams
@@ -55,16 +55,22 @@ def test_an_arm_that_does_not_exist_is_refused():
 
 def test_a_study_runs_bandits_that_are_named_by_text():
     study = Study(
-        ["bernoulli-bandit:n_arms=3", "switching-losses:rounds=200,n_arms=3"], ["ucb1", "tsallis-inf"], 200, 2
+        ["bernoulli-bandit:n_arms=3", "shifting-levels:rounds=200,n_arms=3"], ["ucb1", "tsallis-inf"], 200, 2
     )
     dataset = study.run(progress=False)
     assert (dataset["final_regret"].sel(instance="bernoulli-bandit:n_arms=3") > 0).all()
     assert "arm" in dataset
 
 
-def test_the_last_arm_of_switching_losses_is_the_best_in_hindsight():
-    model = switching_losses(n_arms=5, rounds=1000)
-    assert BanditProblem(model).best_arm == 4
+def test_the_last_arm_of_shifting_levels_is_better_by_the_gap_at_every_level():
+    """The means of 1000s of rounds, to 6 standard errors: false alarm below 1e-7."""
+    model = shifting_levels(n_arms=3, rounds=5000, gap=0.25)
+    assert BanditProblem(model).best_arm == 2
+    late = model.losses[1000:]
+    high = np.floor(np.log1p(np.arange(1000, 5000)) / np.log(1.6)) % 2 == 1
+    for part, low in ((late[~high], 0.0), (late[high], 0.75)):
+        error = 6 * 0.5 / np.sqrt(len(part))
+        np.testing.assert_allclose(part.mean(axis=0), [low + 0.25, low + 0.25, low], atol=error)
 
 
 @pytest.mark.parametrize("model", [TABLE, bernoulli_bandit(), LossTable(np.ones((2, 2)))])

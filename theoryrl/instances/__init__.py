@@ -9,7 +9,7 @@ one model for good. `INSTANCES` looks them up by key::
 from collections.abc import Callable
 
 from theoryrl._registry import Registry
-from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, switching_losses
+from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
@@ -55,7 +55,7 @@ INSTANCES: Registry[Factory] = Registry(
         ("coupon", coupon),
         ("bernoulli-bandit", bernoulli_bandit),
         ("hidden-arm", hidden_arm),
-        ("switching-losses", switching_losses),
+        ("shifting-levels", shifting_levels),
         ("shifted-laplacian", shifted_laplacian),
         ("alternating-laplacian", alternating_laplacian),
         ("heat-equation", heat_equation),
@@ -85,5 +85,5 @@ __all__ = [
     "random_spd",
     "riverswim",
     "shifted_laplacian",
-    "switching_losses",
+    "shifting_levels",
 ]

@@ -1,4 +1,4 @@
-"""Bernoulli bandits: evenly spaced means, or one good arm among equals; and losses that change sides."""
+"""Bernoulli bandits: evenly spaced means, or one good arm among equals; and losses whose level shifts."""
 
 import numpy as np
 
@@ -44,33 +44,40 @@ def hidden_arm(n_arms: int = 10, gap: float = 0.1) -> StochasticBandit:
     return StochasticBandit(means)
 
 
-def switching_losses(n_arms: int = 10, rounds: int = 2000, gap: float = 0.5, blocks: int = 4) -> LossTable:
-    """Losses of 1/2, except for the arm that is best in the current block of rounds: 1/2 - gap.
+def shifting_levels(
+    n_arms: int = 10, rounds: int = 2000, gap: float = 0.125, growth: float = 1.6, seed: int = 0
+) -> LossTable:
+    """Bernoulli losses whose level jumps while the gaps stay: one arm is better by `gap` in every round.
 
-    The best arm of block j is arm j for even j, and the last arm for odd j and in the last block, which is as
-    long as all others together. A learner that trusts its past is misled; only the last arm is good overall.
+    In phases that grow geometrically the better arm has mean loss 0 and all others `gap`, then ``1 - gap``
+    and 1, and so on. Means that were seen in different phases cannot be compared, which misleads rules for
+    independent rewards.
 
     Parameters
     ----------
     n_arms
-        Number of arms, at least 2.
+        Number of arms, at least 2; the last one is the better.
     rounds
-        Number of rounds T, at least twice the number of blocks.
+        Number of rounds T.
     gap
-        How much better the best arm of a block is, in (0, 1/2].
-    blocks
-        Number of blocks, at least 2.
+        In (0, 1].
+    growth
+        Ratio of the lengths of a phase and of the one before, more than 1.
+    seed
+        Of the losses.
+
+    Source: Zimmert and Seldin (2021), stochastically constrained adversary.
     """
     check_count("n_arms", n_arms, low=2)
-    check_count("blocks", blocks, low=2)
-    check_count("rounds", rounds, low=2 * blocks)
+    check_count("rounds", rounds)
     check_memory("losses", rounds, n_arms)
-    if check_real("gap", gap, high=0.5) <= 0:
+    if check_real("gap", gap, high=1.0) <= 0:
         raise ValueError(f"gap must be positive; got {gap!r}")
-    losses = np.full((rounds, n_arms), 0.5)
-    edges = np.linspace(0, rounds // 2, blocks).astype(int)
-    for block in range(blocks - 1):
-        arm = block % (n_arms - 1) if block % 2 == 0 else n_arms - 1
-        losses[edges[block] : edges[block + 1], arm] -= gap
-    losses[edges[-1] :, -1] -= gap
-    return LossTable(losses)
+    if check_real("growth", growth) <= 1:
+        raise ValueError(f"growth must be more than 1; got {growth!r}")
+    means = np.full(n_arms, gap)
+    means[-1] = 0.0
+    phase = np.floor(np.log1p(np.arange(rounds)) / np.log(growth))
+    levels = np.where(phase % 2 == 0, 0.0, 1 - gap)
+    drawn = np.random.default_rng(check_count("seed", seed, low=0)).random((rounds, n_arms))
+    return LossTable((drawn < levels[:, None] + means).astype(np.float64))

@@ -4,7 +4,7 @@ Each returns a `RelaxationTuning`; a learner that plays it chooses the parameter
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
@@ -17,9 +17,27 @@ GRID = (1.0, 1.95)
 
 def laplacian(side: int) -> sparse.csr_array:
     """Return the 5-point Laplacian of a square with `side` x `side` interior points: 4 and -1, times 1."""
-    line = sparse.diags_array([-np.ones(side - 1), 2 * np.ones(side), -np.ones(side - 1)], offsets=[-1, 0, 1])
-    one = sparse.eye_array(side)
-    return sparse.csr_array(sparse.kron(line, one) + sparse.kron(one, line))
+    return domain_laplacian(np.ones((side, side), dtype=bool))
+
+
+def domain_laplacian(inside: Bool[np.ndarray, "rows columns"]) -> sparse.csr_array:
+    """Return the 5-point Laplacian of the marked grid points, numbered row by row, zero outside: 4 and -1."""
+    number = np.full(inside.shape, -1)
+    number[inside] = np.arange(inside.sum())
+    pairs = []
+    for first, second in ((number[:, :-1], number[:, 1:]), (number[:-1], number[1:])):
+        both = (first >= 0) & (second >= 0)
+        pairs.append((first[both], second[both]))
+    rows, columns = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    upper = sparse.coo_array((-np.ones(len(rows)), (rows, columns)), shape=(inside.sum(),) * 2)
+    return sparse.csr_array(upper + upper.T + 4 * sparse.eye_array(inside.sum()))
+
+
+def l_shape(side: int) -> Bool[np.ndarray, "side side"]:
+    """Return a square without its last quadrant."""
+    inside = np.ones((side, side), dtype=bool)
+    inside[side // 2 :, side // 2 :] = False
+    return inside
 
 
 def truncated_gaussian(rows: int, n: int, rng: np.random.Generator) -> Float[np.ndarray, "rows n"]:
@@ -78,17 +96,28 @@ def shifted_laplacian(
     shape = (0.5, 1.5) if spread == "high" else (2.0, 6.0)
     shifts = -0.15 + 0.6 * rng.beta(*shape, size=U)
     order = rng.integers(U, size=rounds) if different else np.arange(rounds)
-    systems = LinearSystems(
+    systems = shifted_sequence(A, shifts, truncated_gaussian(U, A.n, rng), order, (-0.15, 0.65))
+    return RelaxationTuning(systems, np.linspace(*GRID, n_omegas), method)
+
+
+def shifted_sequence(
+    A: SPDMatrix,
+    shifts: Float[np.ndarray, " U"],
+    targets: Float[np.ndarray, "U n"],
+    order: Int[np.ndarray, " T"],
+    context_range: tuple[float, float],
+) -> LinearSystems:
+    """Return the systems ``(A + c I) x = b`` in a given order; the shift c is the context."""
+    return LinearSystems(
         matrices=(A,),
-        matrix=np.zeros(U, dtype=np.int64),
-        scale=np.ones(U),
+        matrix=np.zeros(len(shifts), dtype=np.int64),
+        scale=np.ones(len(shifts)),
         shift=shifts,
-        targets=truncated_gaussian(U, A.n, rng),
+        targets=targets,
         order=order,
         contexts=shifts[order],
-        context_range=(-0.15, 0.65),
+        context_range=context_range,
     )
-    return RelaxationTuning(systems, np.linspace(*GRID, n_omegas), method)
 
 
 def alternating_laplacian(

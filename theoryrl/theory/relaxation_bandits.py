@@ -245,8 +245,9 @@ class RelaxationRun(Evidence):
 
     @property
     def lipschitz(self) -> Float[np.ndarray, " M"]:
-        """Semi-Lipschitz constants L_t of the surrogates: ``log(1/eps) / log^2 alpha``."""
-        return math.log(1 / EPS) / np.log(self.alphas) ** 2
+        """Price of rounding up, for each matrix: ``(1 - tau) log(1/eps) / (alpha log^2 alpha)``."""
+        tau = np.array([s.tau for s in self.surrogates])
+        return (1 - tau) * math.log(1 / EPS) / (self.alphas * np.log(self.alphas) ** 2)
 
     @property
     def values(self) -> Float[np.ndarray, "M N"]:
@@ -277,13 +278,16 @@ class RelaxationRun(Evidence):
     def bound(self) -> float:
         """Theorem 2.1, or with bins its contextual form.
 
-        ``2 K sqrt(2 d T)`` or ``4 K sqrt(d m T)``, the rounding ``(C L_f / m + (w_max - 1) / d) sum L_t``,
-        and the comparator.
+        ``2 K sqrt(2 d T) + sum log(1/eps) / (d log^2 alpha_t)``, or ``4 K sqrt(d m T)`` and the rounding
+        ``(C L_f / m + (w_max - 1) / d) sum L_t``; and the comparator.
         """
         run, m = self.run, self.bins
-        rounding = self.spacing + self.context_width * self.policy_slope / m
-        regret = run.regret_bound if m == 1 else 4 * run.K * math.sqrt(run.d * m * run.T)
-        return regret + rounding * float(self.frequencies @ self.lipschitz) + self.comparator
+        if m == 1:
+            rounding = math.log(1 / EPS) / run.d * float(self.frequencies @ (1 / np.log(self.alphas) ** 2))
+            return run.regret_bound + rounding + self.comparator
+        price = self.spacing + self.context_width * self.policy_slope / m
+        regret = 4 * run.K * math.sqrt(run.d * m * run.T)
+        return regret + price * float(self.frequencies @ self.lipschitz) + self.comparator
 
 
 def fixed_runs(scope: Scope) -> Iterator[RelaxationRun]:

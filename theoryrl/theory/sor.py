@@ -32,12 +32,7 @@ def _pairs(case: Surrogate) -> tuple[np.ndarray, np.ndarray]:
     """Return U(x) - U(y) and L (x - y) for all points x > y of the mesh."""
     points, values = case.mesh()
     i, j = np.triu_indices(len(points), 1)
-    return values[j] - values[i], semi_lipschitz(case) * (points[j] - points[i])
-
-
-def semi_lipschitz(case: Surrogate) -> float:
-    """Return ``log(1/eps) / log^2 alpha``, the constant of Theorem 2.1."""
-    return float(np.log(1 / relaxation.EPS) / np.log(case.alpha) ** 2)
+    return values[j] - values[i], case.lipschitz * (points[j] - points[i])
 
 
 def _regret(run: BanditRun) -> float:
@@ -159,7 +154,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="sor.semi-lipschitz",
-        statement="Rounding up costs U(x) - U(y) <= (x - y) log(1/eps) / log^2 alpha for y < x <= w_max.",
+        statement="Rounding up: U(x) - U(y) <= L (x - y) for y < x <= w_max, L as in Lemma 2.1 (iii).",
         source=_PAGE + ", rounding up",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
