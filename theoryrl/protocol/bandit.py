@@ -23,8 +23,8 @@ from theoryrl.models._validation import check_count
 from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.protocol.core import NOTHING, Outcome, Streams
 
-MAX_ENTRIES = 1 << 18
-"""Most rewards (rounds times arms) that are drawn at once: bounds the memory of a block."""
+MAX_ENTRIES = 1 << 15
+"""Most rewards (rounds times arms) that are drawn at once: a block stays in the cache."""
 
 
 @dataclass(frozen=True)

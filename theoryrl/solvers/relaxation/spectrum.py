@@ -2,7 +2,7 @@
 
 Young's theory needs a *consistently ordered* matrix: one with a vector gamma such that gamma_j - gamma_i is
 1 for neighbours j > i and -1 for neighbours j < i. Then every eigenvalue lambda of the SOR matrix and mu of
-Jacobi's are tied by ``(lambda + w - 1)^2 = lambda w^2 mu^2``, and with beta = max |mu| < 1
+Jacobi's are tied by ``(lambda + w - 1)^2 = lambda w^2 mu^2``, and with beta < 1 the largest modulus of mu
 
     rho(C_w) = (w beta + sqrt(w^2 beta^2 - 4 (w - 1)))^2 / 4   for w <= omega*,   w - 1   beyond,
     omega* = 2 / (1 + sqrt(1 - beta^2)).

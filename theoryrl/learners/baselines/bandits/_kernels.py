@@ -111,6 +111,34 @@ def learning_rate(parameters, t):
 
 
 @strict_kernel
+def certain(arm, p):
+    """Return the arm, and say in p that it is not random."""
+    p[:] = 0.0
+    p[arm] = 1.0
+    return arm
+
+
+@strict_kernel
+def largest_kl_index(n, s, budget, guess):
+    """Arm with the largest KL index, the first one of equals; only arms that could have it are searched."""
+    best = guess
+    mean = min(1.0, max(0.0, s[guess] / n[guess]))
+    top = kl_upper(mean, budget / n[guess])
+    for i in range(n.shape[0]):
+        mean, share = min(1.0, max(0.0, s[i] / n[i])), budget / n[i]
+        # Pinsker's inequality bounds the index without a logarithm.
+        if i == guess or mean + math.sqrt(0.5 * share) < top - 1e-14:
+            continue
+        # The slack is more than rounding, so that equal arms are both searched, and the first one wins.
+        if mean <= top and bernoulli_kl(mean, top) > (1 + 1e-9) * share + 1e-14:
+            continue
+        index = kl_upper(mean, share)
+        if index > top or (index == top and i < best):
+            best, top = i, index
+    return best
+
+
+@strict_kernel
 def choose(rule, parameters, n, s, clock, p, rng):
     """Arm of the coming round; p becomes its probabilities (one for an arm that is not random)."""
     K, t = n.shape[0], clock[0] + 1
@@ -124,28 +152,24 @@ def choose(rule, parameters, n, s, clock, p, rng):
             eta *= clock[0] / clock[1]
         tsallis_probabilities(s, eta, p)
         return draw(p, rng)
-    best, top = 0, -math.inf
-    for i in range(K):
-        p[i] = 0.0
-        if rule == THOMPSON:
-            index = rng.beta(1.0 + s[i], 1.0 + n[i] - s[i])
-        elif n[i] == 0:
-            index = math.inf
-        elif rule == THOMPSON_GAUSS:
-            index = s[i] / n[i] + parameters[RATE] / math.sqrt(n[i]) * rng.standard_normal()
-        elif rule == UCB1:
-            index = s[i] / n[i] + math.sqrt(8 * parameters[RATE] ** 2 * math.log(t - 1) / n[i])
-        else:
-            log_t = math.log(t - 1) if t > 1 else 0.0
-            budget = log_t + (parameters[RATE] * math.log(log_t) if log_t > 1 else 0.0)
-            mean = min(1.0, max(0.0, s[i] / n[i]))
-            # An arm whose index would not exceed the best so far needs no search.
-            beaten = mean <= top and top < math.inf and bernoulli_kl(mean, top) >= budget / n[i]
-            index = -math.inf if beaten else kl_upper(mean, budget / n[i])
-        if index > top:
-            best, top = i, index
-    p[best] = 1.0
-    return best
+    if rule == THOMPSON:
+        for i in range(K):
+            p[i] = rng.beta(1.0 + s[i], 1.0 + n[i] - s[i])
+        return certain(first_largest(p), p)
+    if clock[0] < K:
+        return certain(int(clock[0]), p)
+    if rule == KL_UCB:
+        log_t = math.log(t - 1)
+        budget = log_t + (parameters[RATE] * math.log(log_t) if log_t > 1 else 0.0)
+        return certain(largest_kl_index(n, s, budget, first_largest(p)), p)
+    if rule == UCB1:
+        spread = 8 * parameters[RATE] ** 2 * math.log(t - 1)
+        for i in range(K):
+            p[i] = s[i] / n[i] + math.sqrt(spread / n[i])
+    else:
+        for i in range(K):
+            p[i] = s[i] / n[i] + parameters[RATE] / math.sqrt(n[i]) * rng.standard_normal()
+    return certain(first_largest(p), p)
 
 
 @strict_kernel
