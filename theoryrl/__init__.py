@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "AverageRewardMDP": "models",
     "ConservativeMDP": "models",
+    "ConstrainedMDP": "models",
     "DeterministicPolicy": "models",
+    "DiscountedMDP": "models",
     "EpisodicMDP": "models",
     "LossTable": "models",
+    "RelaxationTuner": "learners",
+    "StochasticBandit": "models",
+    "ImplicitMDP": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
     "Policy": "models",
-    "RelaxationTuner": "learners",
+    "RecoveringBandit": "models",
     "RewardNoise": "models",
-    "StochasticBandit": "models",
     "Study": "study",
     "Trace": "protocol",
     "play": "protocol",
@@ -29,13 +34,18 @@ _HOME = {
 _WINGS = ("models", "solvers", "instances", "protocol", "learners", "theory", "study")
 
 __all__ = [
+    "AverageRewardMDP",
     "ConservativeMDP",
+    "ConstrainedMDP",
     "DeterministicPolicy",
+    "DiscountedMDP",
     "EpisodicMDP",
+    "ImplicitMDP",
     "LossTable",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
+    "RecoveringBandit",
     "RelaxationTuner",
     "RewardNoise",
     "StochasticBandit",
@@ -58,13 +68,18 @@ if TYPE_CHECKING:
     from theoryrl import instances, learners, models, protocol, solvers, study, theory
     from theoryrl.learners import RelaxationTuner
     from theoryrl.models import (
+        AverageRewardMDP,
         ConservativeMDP,
+        ConstrainedMDP,
         DeterministicPolicy,
+        DiscountedMDP,
         EpisodicMDP,
+        ImplicitMDP,
         LossTable,
         MixturePolicy,
         OfflineDataset,
         Policy,
+        RecoveringBandit,
         RewardNoise,
         StochasticBandit,
     )

@@ -8,7 +8,7 @@ from theoryrl import RelaxationTuner, play
 from theoryrl.instances import shifted_laplacian
 from theoryrl.learners import BinnedTsallisINF, ChebCB, TsallisINF
 from theoryrl.protocol import BanditProblem, relaxation_table
-from theoryrl.solvers import NotConvergedError, iteration_table, sor
+from theoryrl.solvers import LinearSolveError, iteration_table, sor
 
 SEQUENCE = shifted_laplacian(side=6, rounds=80, seed=1)
 
@@ -68,7 +68,7 @@ def test_on_random_shifts_the_tuner_saves_a_third_of_the_iterations_of_gauss_sei
 def test_a_solve_that_fails_raises_with_its_history_and_is_learnt_from():
     tuner = RelaxationTuner("sor", max_iterations=3)
     A, b = SEQUENCE.systems.system(0)
-    with pytest.raises(NotConvergedError, match="did not converge in 3 iterations") as caught:
+    with pytest.raises(LinearSolveError, match="did not converge in 3 iterations") as caught:
         tuner.solve(A, b)
     assert len(caught.value.solution.residuals) == 4
     assert tuner.counts.tolist() == [4]

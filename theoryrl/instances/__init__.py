@@ -7,6 +7,7 @@ one model for good. `INSTANCES` looks them up by key::
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
@@ -14,12 +15,16 @@ from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
+from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
+from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.inventory import inventory
 from theoryrl.instances.linear_systems import (
     alternating_laplacian,
     heat_equation,
@@ -27,16 +32,12 @@ from theoryrl.instances.linear_systems import (
     shifted_laplacian,
 )
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.recovering import blocking, recovering
+from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, RelaxationTuning, StochasticBandit
 
-Factory = (
-    Callable[..., EpisodicMDP]
-    | Callable[..., ConservativeMDP]
-    | Callable[..., StochasticBandit]
-    | Callable[..., LossTable]
-    | Callable[..., RelaxationTuning]
-)
+Factory = Callable[..., Any]
+"""A function that returns a model."""
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -53,6 +54,18 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("replacement", replacement),
+        ("inventory", inventory),
+        ("discounted-gridworld", discounted_gridworld),
+        ("discounted-garnet", discounted_garnet),
+        ("discounted-random", discounted_random),
+        ("growth", growth),
+        ("recovering", recovering),
+        ("blocking", blocking),
+        ("average-riverswim", average_riverswim),
+        ("queue", queue),
+        ("islands", islands),
+        ("path-grid", path_grid),
         ("bernoulli-bandit", bernoulli_bandit),
         ("hidden-arm", hidden_arm),
         ("shifting-levels", shifting_levels),
@@ -67,22 +80,34 @@ __all__ = [
     "INSTANCES",
     "Factory",
     "alternating_laplacian",
+    "average_riverswim",
     "bernoulli_bandit",
+    "blocking",
     "boltzmann_policy",
     "coin",
     "combination_lock",
     "coupon",
+    "discounted_garnet",
+    "discounted_gridworld",
+    "discounted_random",
     "domingues_tree",
     "fork",
     "garnet",
     "gridworld",
+    "growth",
     "hard",
     "hazard",
     "heat_equation",
     "hidden_arm",
+    "inventory",
+    "islands",
+    "path_grid",
+    "queue",
     "random_conservative",
     "random_dirichlet",
     "random_spd",
+    "recovering",
+    "replacement",
     "riverswim",
     "shifted_laplacian",
     "shifting_levels",

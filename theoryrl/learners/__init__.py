@@ -18,7 +18,20 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.recovering import (
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    InterleavedOracle,
+    LookaheadOracle,
+    OptimalCycle,
+    PeriodicOracle,
+    RandomOffsetsOracle,
+    RoundRobinOracle,
+    UCBGreedy,
+)
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.stepmix import EpsMix, StepMix
 from theoryrl.learners.tuner import RelaxationTuner
@@ -36,14 +49,25 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    PeriodicUCB,
+    UCBGreedy,
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    RoundRobinOracle,
+    PeriodicOracle,
+    OptimalCycle,
+    RandomOffsetsOracle,
+    InterleavedOracle,
+    LookaheadOracle,
+    TsallisINF,
+    BinnedTsallisINF,
+    ChebCB,
     UCB1,
     KLUCB,
     ThompsonSampling,
     Exp3,
-    TsallisINF,
     FixedArm,
-    BinnedTsallisINF,
-    ChebCB,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -58,19 +82,30 @@ __all__ = [
     "UCBVI",
     "AlwaysBaseline",
     "BinnedTsallisINF",
+    "BlockingUCB",
     "Budget",
     "ChebCB",
     "EpsMix",
     "Exp3",
     "FixedArm",
     "FixedMixture",
+    "GPLookahead",
+    "GreedyOracle",
+    "InterleavedOracle",
     "LearnedBaseline",
+    "LookaheadOracle",
     "OptCMDP",
     "OptPessLP",
+    "OptimalCycle",
     "OracleMixture",
+    "PeriodicOracle",
+    "PeriodicUCB",
+    "RandomOffsetsOracle",
     "RelaxationTuner",
+    "RoundRobinOracle",
     "StepMix",
     "ThompsonSampling",
     "TsallisINF",
+    "UCBGreedy",
     "learn_baseline",
 ]

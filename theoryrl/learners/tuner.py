@@ -15,7 +15,7 @@ from theoryrl.models._validation import check_choice, check_count, check_fractio
 from theoryrl.models.bandit import check_range
 from theoryrl.models.linear_systems import METHODS, SPDMatrix, check_omegas
 from theoryrl.protocol import BanditObservation, BanditSpec
-from theoryrl.solvers.relaxation import LinearSolution, NotConvergedError, sor, ssor, ssor_pcg
+from theoryrl.solvers.relaxation import LinearSolution, LinearSolveError, sor, ssor, ssor_pcg
 
 SOLVERS = dict(zip(METHODS, (sor, ssor, ssor_pcg), strict=True))
 
@@ -120,7 +120,7 @@ class RelaxationTuner:
 
         Raises
         ------
-        NotConvergedError
+        LinearSolveError
             If the solver gives up. The learner has seen that count too, and the solution is in the error.
         ValueError
             On a bad matrix or target (nothing is learnt from it), or a context where there should be none.
@@ -144,7 +144,7 @@ class RelaxationTuner:
         self._arms.append(decision.arm)
         self.last = found
         if not found.converged:
-            raise NotConvergedError(found)
+            raise LinearSolveError(found)
         return found.x
 
     def _see(self, context: float | None) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, LossTable, RelaxationTuning, StochasticBandit
+from theoryrl.models import (
+    ConservativeMDP,
+    EpisodicMDP,
+    LossTable,
+    RecoveringBandit,
+    RelaxationTuning,
+    StochasticBandit,
+)
 from theoryrl.protocol.bandit import (
     ArmDecision,
     BanditObservation,
@@ -25,12 +32,14 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
 from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    RecoveringBandit: (RecoveringProblem, "recovering"),
     StochasticBandit: (BanditProblem, "bandit"),
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
@@ -98,6 +107,9 @@ __all__ = [
     "Learner",
     "Outcome",
     "Problem",
+    "RecoveringDecision",
+    "RecoveringProblem",
+    "RecoveringSpec",
     "Run",
     "Streams",
     "Trace",

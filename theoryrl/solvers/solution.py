@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,12 +26,25 @@ class Solution:
         Name of the solver.
     """
 
+    entry: ClassVar[str] = "state"
+    """What the entries of `value` belong to."""
+
+    meaning: ClassVar[str] = ""
+    """What the number `overall` is the value of, in words."""
+
     value: np.ndarray
     policy: Any
     lower: np.ndarray
     upper: np.ndarray
     iterations: int
     method: str
+
+    @property
+    def overall(self) -> tuple[float, float, float] | None:
+        """Value with its bounds, where the answer is a single number; else None."""
+        if np.size(self.value) != 1:
+            return None
+        return float(np.max(self.value)), float(np.max(self.lower)), float(np.max(self.upper))
 
     @property
     def gap(self) -> float:

@@ -11,7 +11,7 @@ from tests.solvers.relaxation.systems import MATRICES, as_csr, random_spd, split
 from theoryrl.instances.linear_systems import laplacian
 from theoryrl.models import SPDMatrix
 from theoryrl.solvers import (
-    NotConvergedError,
+    LinearSolveError,
     NotPositiveDefiniteError,
     conjugate_gradients,
     defect_matrix,
@@ -148,9 +148,9 @@ def test_an_iteration_that_does_not_converge_says_so_and_shows_its_residuals():
     assert (np.diff(found.residuals) < 0).all()
     assert "NOT converged" in repr(found)
     with pytest.raises(
-        NotConvergedError, match=r"sor with omega = 1 did not converge in 20 iterations.*history"
+        LinearSolveError, match=r"sor with omega = 1 did not converge in 20 iterations.*history"
     ):
-        raise NotConvergedError(found)
+        raise LinearSolveError(found)
 
 
 @pytest.mark.parametrize("method", [sor, ssor])

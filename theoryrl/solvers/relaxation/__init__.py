@@ -2,7 +2,7 @@
 
 from theoryrl.solvers.relaxation.iteration import (
     LinearSolution,
-    NotConvergedError,
+    LinearSolveError,
     NotPositiveDefiniteError,
     conjugate_gradients,
     sor,
@@ -38,9 +38,9 @@ __all__ = [
     "Enclosure",
     "EnergyNorm",
     "LinearSolution",
+    "LinearSolveError",
     "NearAsymptotic",
     "NotConsistentlyOrderedError",
-    "NotConvergedError",
     "NotPositiveDefiniteError",
     "SSORCondition",
     "adaptive_beta",

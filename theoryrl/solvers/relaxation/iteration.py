@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from theoryrl.models._validation import check_count, check_fraction, check_real, real_array
 from theoryrl.models.linear_systems import SPDMatrix, check_omega
+from theoryrl.solvers.discounted import NotConvergedError
 from theoryrl.solvers.relaxation import _kernels
 from theoryrl.solvers.solution import rounding_unit
 
@@ -69,15 +70,18 @@ class LinearSolution:
         )
 
 
-class NotConvergedError(RuntimeError):
+class LinearSolveError(NotConvergedError):
     """An iteration ended before the residual was small enough; `solution` has the residual history."""
+
+    solution: LinearSolution  # type: ignore[assignment]
 
     def __init__(self, solution: LinearSolution) -> None:
         self.solution = solution
         last = solution.residuals[-1] / solution.residuals[0]
-        super().__init__(
+        RuntimeError.__init__(
+            self,
             f"{solution.method} with omega = {solution.omega:g} did not converge in {solution.iterations} "
-            f"iterations: the residual is {last:.3g} times the first one (history in .solution.residuals)"
+            f"iterations: the residual is {last:.3g} times the first one (history in .solution.residuals)",
         )
 
 
