@@ -16,6 +16,9 @@ _HOME = {
     "DeterministicPolicy": "models",
     "DiscountedMDP": "models",
     "EpisodicMDP": "models",
+    "LossTable": "models",
+    "RelaxationTuner": "learners",
+    "StochasticBandit": "models",
     "ImplicitMDP": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
@@ -38,11 +41,14 @@ __all__ = [
     "DiscountedMDP",
     "EpisodicMDP",
     "ImplicitMDP",
+    "LossTable",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
     "RecoveringBandit",
+    "RelaxationTuner",
     "RewardNoise",
+    "StochasticBandit",
     "Study",
     "Trace",
     "__version__",
@@ -60,6 +66,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from theoryrl import instances, learners, models, protocol, solvers, study, theory
+    from theoryrl.learners import RelaxationTuner
     from theoryrl.models import (
         AverageRewardMDP,
         ConservativeMDP,
@@ -68,11 +75,13 @@ if TYPE_CHECKING:
         DiscountedMDP,
         EpisodicMDP,
         ImplicitMDP,
+        LossTable,
         MixturePolicy,
         OfflineDataset,
         Policy,
         RecoveringBandit,
         RewardNoise,
+        StochasticBandit,
     )
     from theoryrl.protocol import Trace, play
     from theoryrl.solvers import solve

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
@@ -24,6 +25,12 @@ from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.inventory import inventory
+from theoryrl.instances.linear_systems import (
+    alternating_laplacian,
+    heat_equation,
+    random_spd,
+    shifted_laplacian,
+)
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
@@ -59,13 +66,22 @@ INSTANCES: Registry[Factory] = Registry(
         ("queue", queue),
         ("islands", islands),
         ("path-grid", path_grid),
+        ("bernoulli-bandit", bernoulli_bandit),
+        ("hidden-arm", hidden_arm),
+        ("shifting-levels", shifting_levels),
+        ("shifted-laplacian", shifted_laplacian),
+        ("alternating-laplacian", alternating_laplacian),
+        ("heat-equation", heat_equation),
+        ("random-spd", random_spd),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "alternating_laplacian",
     "average_riverswim",
+    "bernoulli_bandit",
     "blocking",
     "boltzmann_policy",
     "coin",
@@ -81,13 +97,18 @@ __all__ = [
     "growth",
     "hard",
     "hazard",
+    "heat_equation",
+    "hidden_arm",
     "inventory",
     "islands",
     "path_grid",
     "queue",
     "random_conservative",
     "random_dirichlet",
+    "random_spd",
     "recovering",
     "replacement",
     "riverswim",
+    "shifted_laplacian",
+    "shifting_levels",
 ]

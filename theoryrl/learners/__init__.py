@@ -17,6 +17,7 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
 from theoryrl.learners.baselines.recovering import (
     BlockingUCB,
     GPLookahead,
@@ -31,7 +32,9 @@ from theoryrl.learners.baselines.recovering import (
 )
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.recovering import PeriodicUCB
+from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.stepmix import EpsMix, StepMix
+from theoryrl.learners.tuner import RelaxationTuner
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -57,6 +60,14 @@ _ALL: tuple[type[Any], ...] = (
     RandomOffsetsOracle,
     InterleavedOracle,
     LookaheadOracle,
+    TsallisINF,
+    BinnedTsallisINF,
+    ChebCB,
+    UCB1,
+    KLUCB,
+    ThompsonSampling,
+    Exp3,
+    FixedArm,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -64,13 +75,19 @@ LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for 
 __all__ = [
     "BPIUCBVI",
     "DOPE",
+    "KLUCB",
     "LEARNERS",
     "PSRL",
+    "UCB1",
     "UCBVI",
     "AlwaysBaseline",
+    "BinnedTsallisINF",
     "BlockingUCB",
     "Budget",
+    "ChebCB",
     "EpsMix",
+    "Exp3",
+    "FixedArm",
     "FixedMixture",
     "GPLookahead",
     "GreedyOracle",
@@ -84,8 +101,11 @@ __all__ = [
     "PeriodicOracle",
     "PeriodicUCB",
     "RandomOffsetsOracle",
+    "RelaxationTuner",
     "RoundRobinOracle",
     "StepMix",
+    "ThompsonSampling",
+    "TsallisINF",
     "UCBGreedy",
     "learn_baseline",
 ]

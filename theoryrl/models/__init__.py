@@ -1,5 +1,6 @@
 """What a problem is: frozen dataclasses of validated, read-only arrays."""
 
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
@@ -11,6 +12,7 @@ from theoryrl.models.layouts import (
     stationary_to_toolbox,
     to_quantecon,
 )
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.recovering import RecoveringBandit
@@ -35,6 +37,8 @@ __all__ = [
     "EpisodicMDP",
     "ImplicitMDP",
     "IndexRule",
+    "LinearSystems",
+    "LossTable",
     "MarkovPolicy",
     "MixturePolicy",
     "OfflineDataset",
@@ -43,10 +47,13 @@ __all__ = [
     "Policy",
     "PullSequence",
     "RecoveringBandit",
+    "RelaxationTuning",
     "RewardNoise",
+    "SPDMatrix",
     "Schedule",
     "SparseTransitions",
     "StationaryMDP",
+    "StochasticBandit",
     "TotalRewardMDP",
     "discounted_from_toolbox",
     "from_gymnasium",

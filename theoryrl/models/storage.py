@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from theoryrl._files import write_atomically
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.recovering import RecoveringBandit
@@ -45,6 +47,11 @@ KINDS: Mapping[str, type[Any]] = {
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        LinearSystems,
+        LossTable,
+        RelaxationTuning,
+        SPDMatrix,
+        StochasticBandit,
         IndexRule,
         MixturePolicy,
         OfflineDataset,

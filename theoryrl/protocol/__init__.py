@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, RecoveringBandit
+from theoryrl.models import (
+    ConservativeMDP,
+    EpisodicMDP,
+    LossTable,
+    RecoveringBandit,
+    RelaxationTuning,
+    StochasticBandit,
+)
+from theoryrl.protocol.bandit import (
+    ArmDecision,
+    BanditObservation,
+    BanditProblem,
+    BanditSpec,
+    BlockDecision,
+    BlockPolicy,
+)
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -18,12 +33,16 @@ from theoryrl.protocol.core import (
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
 from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
+from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
     RecoveringBandit: (RecoveringProblem, "recovering"),
+    StochasticBandit: (BanditProblem, "bandit"),
+    LossTable: (BanditProblem, "loss-table"),
+    RelaxationTuning: (pose_relaxation, "relaxation"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -73,7 +92,13 @@ def play(
 
 
 __all__ = [
+    "ArmDecision",
     "Audit",
+    "BanditObservation",
+    "BanditProblem",
+    "BanditSpec",
+    "BlockDecision",
+    "BlockPolicy",
     "Decision",
     "Environment",
     "EpisodicDecision",
@@ -90,4 +115,6 @@ __all__ = [
     "Trace",
     "as_problem",
     "play",
+    "pose_relaxation",
+    "relaxation_table",
 ]

@@ -23,6 +23,7 @@ from theoryrl.solvers import (
     discounted,
     episodic,
     recovering,
+    relaxation,
     tabular_class,
     total,
 )
@@ -51,6 +52,7 @@ from theoryrl.solvers.discounted import (
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.recovering import *  # noqa: F403
+from theoryrl.solvers.relaxation import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
 from theoryrl.solvers.total import proper_states
@@ -173,5 +175,6 @@ __all__ = [
     *coefficients.__all__,
     *episodic.__all__,
     *recovering.__all__,
+    *relaxation.__all__,
     *tabular_class.__all__,
 ]
