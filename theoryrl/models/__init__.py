@@ -5,6 +5,7 @@ from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.storage import load, save
 
 __all__ = [
@@ -12,9 +13,12 @@ __all__ = [
     "DeterministicPolicy",
     "EpisodicMDP",
     "MarkovPolicy",
+    "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
+    "PreferenceGame",
+    "RegularizedGame",
     "RewardNoise",
     "from_gymnasium",
     "from_toolbox",

@@ -25,6 +25,7 @@ from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -36,9 +37,12 @@ KINDS: Mapping[str, type[Any]] = {
         ConservativeMDP,
         DeterministicPolicy,
         EpisodicMDP,
+        MatrixGame,
         MixturePolicy,
         OfflineDataset,
         Policy,
+        PreferenceGame,
+        RegularizedGame,
         RewardNoise,
     )
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import episodic
+from theoryrl.models import ConservativeMDP, EpisodicMDP, MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.solvers import episodic, preference
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.preference import *  # noqa: F403
+from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.solution import Solution
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
@@ -19,6 +22,11 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    PreferenceGame: Registry(
+        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
+    ),
+    RegularizedGame: Registry("method", [("newton", preference.regularized_equilibrium)]),
+    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -56,4 +64,4 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__]
+__all__ = ["METHODS", "Solution", "solve", *episodic.__all__, *preference.__all__]
