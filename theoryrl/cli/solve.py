@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from theoryrl.cli._output import EXAMPLE, complaints_about, number
 
@@ -31,7 +32,7 @@ def solve(model: str, method: str, as_json: bool) -> None:
     with complaints_about("FILE.npz|NAME"):
         is_file = Path(model).suffix == ".npz" or Path(model).is_file()
         problem = models.load(model) if is_file else build_instance(model)
-        if not isinstance(problem, models.EpisodicMDP | models.ConservativeMDP):
+        if type(problem) not in solvers.METHODS and not isinstance(problem, models.ConservativeMDP):
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
     started = time.perf_counter()
     with complaints_about("--method"):
@@ -42,7 +43,7 @@ def solve(model: str, method: str, as_json: bool) -> None:
         return
     click.echo(f"model       {problem!r}")
     click.echo(f"method      {answer['method']}")
-    click.echo(f"value       {answer['value']!r} (start of an episode)")
+    click.echo(f"value       {answer['value']!r}{where(solution)}")
     click.echo(f"interval    [{answer['lower']!r}, {answer['upper']!r}], width {number(answer['gap'])}")
     click.echo(f"policy      {answer['policy']}")
     click.echo(f"iterations  {answer['iterations']}")
@@ -50,27 +51,44 @@ def solve(model: str, method: str, as_json: bool) -> None:
 
 
 def describe(solution: Solution, seconds: float) -> dict[str, Any]:
-    """Return the answer as JSON data; value and bounds are those at the start of an episode."""
-    value = getattr(solution, "start_value", None)
+    """Return the answer as JSON data; value and bounds are those at the start of an episode, if it has any."""
+    value = getattr(solution, "start_value", solution.value)
     lower, upper = getattr(solution, "start_bounds", (solution.lower, solution.upper))
     return {
         "method": solution.method,
-        "value": value,
-        "lower": lower,
-        "upper": upper,
-        "gap": upper - lower,
-        "policy": summary(solution.policy),
+        "value": plain(value),
+        "lower": plain(lower),
+        "upper": plain(upper),
+        "gap": upper - lower if hasattr(solution, "start_bounds") else solution.gap,
+        "policy": summary(solution),
         "iterations": solution.iterations,
         "seconds": seconds,
     }
 
 
-def summary(policy: Any) -> str:
-    """Return what a policy does first, and how it is stored.
+def plain(numbers: Any) -> Any:
+    """Return a number, or a list of them, as JSON knows it."""
+    array = np.asarray(numbers)
+    return array.item() if array.size == 1 else array.tolist()
 
-    For a policy of several stages: the actions of the first stage, per state, up to twelve states.
+
+def where(solution: Solution) -> str:
+    """Return what the value is the value of."""
+    if hasattr(solution, "start_value"):
+        return " (start of an episode)"
+    return " (per context)" if np.size(solution.value) > 1 else ""
+
+
+def summary(solution: Solution) -> str:
+    """Return what the policy does first, and how it is stored.
+
+    For a policy of several stages: the actions of the first stage, per state, up to twelve states. For one
+    that mixes, as in games: the most likely action in each context.
     """
+    policy = solution.policy
     actions = policy.probabilities.argmax(axis=-1)
     first = actions[0] if actions.ndim == 2 else actions
-    shown = " ".join(str(int(action)) for action in first[:12])
-    return f"{policy!r}; at the first stage, by state: {shown}{' ...' if len(first) > 12 else ''}"
+    shown = " ".join(str(int(action)) for action in first[:12]) + (" ..." if len(first) > 12 else "")
+    staged = hasattr(solution, "start_value")
+    what = "at the first stage, by state" if staged else "most likely action, by context"
+    return f"{policy!r}; {what}: {shown}"

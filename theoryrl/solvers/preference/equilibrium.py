@@ -2,10 +2,10 @@
 
 The equilibrium solves ``F(u) = u - A pi = 0`` with ``pi`` proportional to ``ref exp(u / beta)``. The
 Jacobian ``J = I - A S / beta``, ``S = diag(pi) - pi pi^T``, has eigenvalues 1 ± i lam / beta: it is never
-singular, but Newton's method from afar need not converge. So beta is lowered towards its target in adaptive steps,
-each solved from the solution before: a success makes the next step bolder, a failure more cautious.
-All contexts advance together, each at its own pace. The answer is judged by its residual alone, so
-that its certificate holds however it was found.
+singular, but Newton's method from afar need not converge. So beta is lowered towards its target in
+adaptive steps, each solved from the solution before: a success makes the next step bolder, a failure
+more cautious. All contexts advance together, each at its own pace. The answer is judged by its residual
+alone, so that its certificate holds however it was found.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from theoryrl.models import Policy, RegularizedGame
 from theoryrl.models._validation import check_real
@@ -243,9 +243,9 @@ def _search(
     pi: LogPolicy,
     F: LogPolicy,
     size: PerContext,
-    active: np.ndarray,
-    step: LogPolicy,
-) -> np.ndarray:
+    active: Int[np.ndarray, " Y"],
+    step: Float[np.ndarray, "Y n"],
+) -> Int[np.ndarray, " Z"]:
     """Halve the step of each active context until F shrinks enough; update in place, return who goes on."""
     t, waiting, stuck = 1.0, np.arange(len(active)), []
     while len(waiting):

@@ -7,7 +7,7 @@ The field ``F(pi) = A pi`` maps the simplex with the 1-norm to vectors modulo co
 Mirror Prox converges for every step with ``gamma^2 L^2 <= 1 + gamma beta``. Its linearisation at the
 equilibrium in logits modulo constants is ``M = q [I + gamma A S (q I + q gamma A S)]`` with
 ``q = 1 / (1 + gamma beta)`` and ``S = diag(pi*) - pi* pi*^T``; A S has purely imaginary eigenvalues
-± i lam, so those of M have modulus ``|q (1 - q g^2 + i q g)|`` at ``g = gamma lam``. Proofs: the Nash-MP page.
+± i lam, so those of M have modulus ``|q (1 - q g^2 + i q g)|`` at ``g = gamma lam``. Proofs: Nash-MP page.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def lipschitz_constant(game: PreferenceGame) -> PerContext:
     return np.where(L < ROUNDING, 0.0, L)
 
 
-def largest_mirror_prox_step(L: PerContext | float, beta: float) -> PerContext:
+def largest_mirror_prox_step(L: float | Float[np.ndarray, "*X"], beta: float) -> Float[np.ndarray, "*X"]:
     """Return the largest gamma with ``gamma^2 L^2 <= 1 + gamma beta``; infinite where L = 0."""
     check_real("beta", beta, low=0.0)
     constant = np.asarray(L, dtype=np.float64)
@@ -44,13 +44,14 @@ def largest_mirror_prox_step(L: PerContext | float, beta: float) -> PerContext:
 def local_frequencies(game: PreferenceGame, pi: LogPolicy) -> Float[np.ndarray, "X m"]:
     """Return the moduli lam of the n - 1 eigenvalues of A S on vectors modulo constants: shape [X, n - 1].
 
-    `pi` are probabilities. ``sqrt(S) A sqrt(S)`` has the eigenvalues of A S and is skew, so they are found
-    stably. On all of R^n the direction of the constants adds a zero, which is left out.
+    `pi` are probabilities. With s = sqrt(pi) and the projection ``R = I - s s^T``, the matrix
+    ``R diag(s) A diag(s) R`` has the eigenvalues of A S and is skew, so they are found stably. On all of
+    R^n the direction of the constants adds a zero, which is left out.
     """
-    S = pi[:, :, None] * np.eye(pi.shape[1]) - pi[:, :, None] * pi[:, None, :]
-    values, vectors = np.linalg.eigh(S)
-    root = (vectors * np.sqrt(np.maximum(values, 0))[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-    lam = np.abs(np.linalg.eigvalsh(1j * (root @ game.skew @ root)))
+    s = np.sqrt(pi)
+    R = np.eye(pi.shape[1]) - s[:, :, None] * s[:, None, :]
+    skew = R @ (s[:, :, None] * game.skew * s[:, None, :]) @ R
+    lam = np.abs(np.linalg.eigvalsh(1j * skew))
     return np.sort(lam, axis=1)[:, 1:]
 
 

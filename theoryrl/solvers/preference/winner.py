@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg import null_space
 from scipy.optimize import linprog
 
@@ -193,7 +193,7 @@ def _by_support(A: Float[np.ndarray, "n n"]) -> _Winner:
             break
         at, work = beta, work + solves
         pi = np.exp(log_normalize(log_reference + u / beta))[0]
-        winner = _exact_winner(A, pi)
+        winner = _exact_winner(A, pi, beta)
         if winner is not None:
             return winner._replace(work=work)
         beta /= BETA_RATIO
@@ -201,10 +201,34 @@ def _by_support(A: Float[np.ndarray, "n n"]) -> _Winner:
     return fallback._replace(work=work + fallback.work)
 
 
-def _exact_winner(A: Float[np.ndarray, "n n"], pi: Float[np.ndarray, " n"]) -> _Winner | None:
-    """Return the winner on the support that pi suggests; None if there is none there."""
-    support = np.flatnonzero(pi > -(A @ pi))  # strict complementarity: a share or a loss, whichever is larger
-    kernel = null_space(A[np.ix_(support, support)], rcond=KERNEL) if len(support) > 1 else np.ones((1, 1))
+def _exact_winner(A: Float[np.ndarray, "n n"], pi: Float[np.ndarray, " n"], beta: float) -> _Winner | None:
+    """Return the winner on the support that the equilibrium pi at beta suggests; None if there is none.
+
+    In general an action has either a share or a loss that does not vanish with beta. Where it has neither,
+    both are of order ``beta log(1 / beta)``, and a threshold of sqrt(beta) tells it from the others.
+    """
+    loss, threshold = -(A @ pi), np.sqrt(beta)
+    in_general = pi > loss
+    for support, tied in ((in_general, in_general), (pi > threshold, loss < threshold)):
+        winner = _winner_on(A, np.flatnonzero(support), np.flatnonzero(support | tied), pi)
+        if winner is None:
+            continue
+        # Among several winners the limit of pi is wanted, from which pi is of order sqrt(beta) away at most.
+        if winner.unique or np.abs(winner.policy - pi).sum() <= 10 * threshold:
+            return winner
+    return None
+
+
+def _winner_on(
+    A: Float[np.ndarray, "n n"],
+    support: Int[np.ndarray, " s"],
+    tied: Int[np.ndarray, " t"],
+    pi: Float[np.ndarray, " n"],
+) -> _Winner | None:
+    """Return the winner of largest entropy with this support that ties against `tied`; None if none does."""
+    if len(support) == 0:
+        return None
+    kernel = null_space(A[np.ix_(tied, support)], rcond=KERNEL) if len(tied) > 1 else np.ones((1, 1))
     if kernel.shape[1] == 0:
         return None
     share = kernel[:, 0] / kernel.sum() if kernel.shape[1] == 1 else _largest_entropy(kernel, pi[support])
