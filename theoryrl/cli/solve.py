@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from theoryrl.cli._output import EXAMPLE, complaints_about, number
 
@@ -51,7 +50,7 @@ def solve(model: str, method: str, as_json: bool) -> None:
 
 
 def describe(solution: Solution, seconds: float) -> dict[str, Any]:
-    """Return the answer as JSON data; value and bounds are those at the start of an episode, if it has any."""
+    """Return the answer as JSON data; value and bounds are those at the start of an episode, if any."""
     value = getattr(solution, "start_value", solution.value)
     lower, upper = getattr(solution, "start_bounds", (solution.lower, solution.upper))
     return {
@@ -68,15 +67,15 @@ def describe(solution: Solution, seconds: float) -> dict[str, Any]:
 
 def plain(numbers: Any) -> Any:
     """Return a number, or a list of them, as JSON knows it."""
-    array = np.asarray(numbers)
-    return array.item() if array.size == 1 else array.tolist()
+    listed = numbers.tolist() if hasattr(numbers, "tolist") else numbers
+    return listed[0] if isinstance(listed, list) and len(listed) == 1 else listed
 
 
 def where(solution: Solution) -> str:
     """Return what the value is the value of."""
     if hasattr(solution, "start_value"):
         return " (start of an episode)"
-    return " (per context)" if np.size(solution.value) > 1 else ""
+    return " (per context)" if solution.value.size > 1 else ""
 
 
 def summary(solution: Solution) -> str:
