@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import INSTANCES
-from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RegularizedGame
+from theoryrl.solvers import backward_induction, exploitability_gap, policy_value
 
 NAN, INF = float("nan"), float("inf")
+GAMES = [key for key in INSTANCES if isinstance(INSTANCES[key](), RegularizedGame)]
+MDPS = [key for key in INSTANCES if key not in GAMES]
 SEEDED = [key for key in INSTANCES if "seed" in inspect.signature(INSTANCES[key]).parameters]
 
 
@@ -18,6 +20,8 @@ def mdp_of(model):
 
 
 def arrays(model):
+    if isinstance(model, RegularizedGame):
+        return model.game.P, model.game.rho, model.log_reference
     mdp = mdp_of(model)
     return mdp.P, mdp.r, mdp.rho
 
@@ -62,7 +66,14 @@ def test_the_docstring_describes_every_parameter(key):
     assert described >= set(inspect.signature(factory).parameters)
 
 
-@pytest.mark.parametrize("key", INSTANCES)
+@pytest.mark.parametrize("key", GAMES)
+def test_the_defaults_build_a_game_with_something_to_gain(key):
+    model = INSTANCES[key]()
+    assert np.abs(model.game.skew).max() > 0.1
+    assert exploitability_gap(model, model.log_reference).min() > 0
+
+
+@pytest.mark.parametrize("key", MDPS)
 def test_the_defaults_build_a_model_that_starts_in_one_state_and_has_something_to_gain(key):
     model = INSTANCES[key]()
     assert isinstance(model, EpisodicMDP | ConservativeMDP)
@@ -140,6 +151,15 @@ REJECTED = [
     ("hard", {"kappa": -1.0}, r"kappa must be positive; got -1\.0"),
     ("coupon", {"n_states": 0}, "n_states must be at least 1; got 0"),
     ("coupon", {"kappa": 1.01}, r"kappa must be .* got 1\.01"),
+    ("rock-paper-scissors", {"beta": 0.0}, r"beta must be positive; got 0\.0"),
+    ("rock-paper-scissors", {"bias": NAN}, "log_reference.* must be finite"),
+    ("random-preferences", {"n_actions": 0}, "n must be at least 1; got 0"),
+    ("random-preferences", {"seed": -1}, "seed must be at least 0; got -1"),
+    ("intransitive-contexts", {"n_contexts": 0}, "n_contexts must be at least 1; got 0"),
+    ("intransitive-contexts", {"scale": 0.0}, r"scale must be positive; got 0\.0"),
+    ("random-tournament", {"n_actions": 0}, "n_actions must be at least 1; got 0"),
+    ("bradley-terry", {"spread": -1.0}, r"spread must be positive; got -1\.0"),
+    ("bradley-terry", {"n_actions": 10**6}, "P of shape .* needs .* GiB"),
     ("domingues-tree", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
     ("domingues-tree", {"depth": 0}, "depth must be at least 1 and at most 30; got 0"),
     ("domingues-tree", {"depth": 30, "horizon": 40}, "P of shape .* needs .* GiB"),

@@ -19,11 +19,18 @@ from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.preferences import (
+    bradley_terry,
+    intransitive_contexts,
+    random_preferences,
+    random_tournament,
+    rock_paper_scissors,
+)
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RegularizedGame
 
-Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP]
+Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP] | Callable[..., RegularizedGame]
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -40,6 +47,11 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("rock-paper-scissors", rock_paper_scissors),
+        ("random-preferences", random_preferences),
+        ("intransitive-contexts", intransitive_contexts),
+        ("random-tournament", random_tournament),
+        ("bradley-terry", bradley_terry),
     ],
 )
 
@@ -47,6 +59,7 @@ __all__ = [
     "INSTANCES",
     "Factory",
     "boltzmann_policy",
+    "bradley_terry",
     "coin",
     "combination_lock",
     "coupon",
@@ -56,7 +69,11 @@ __all__ = [
     "gridworld",
     "hard",
     "hazard",
+    "intransitive_contexts",
     "random_conservative",
     "random_dirichlet",
+    "random_preferences",
+    "random_tournament",
     "riverswim",
+    "rock_paper_scissors",
 ]

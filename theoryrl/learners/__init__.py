@@ -17,6 +17,20 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.preference import (
+    EGPO,
+    INPO,
+    MMD,
+    MPO,
+    OMWU,
+    IteratedReference,
+    NashEMA,
+    NashMD,
+    NashMDPG,
+    OnlineIPO,
+)
+from theoryrl.learners.nash_mp import NashMP, NashProx
+from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.stepmix import EpsMix, StepMix
 
@@ -33,6 +47,19 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    NashMP,
+    NashProx,
+    NashMPPG,
+    NashMD,
+    NashMDPG,
+    NashEMA,
+    OnlineIPO,
+    INPO,
+    EGPO,
+    OMWU,
+    MMD,
+    MPO,
+    IteratedReference,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -40,14 +67,27 @@ LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for 
 __all__ = [
     "BPIUCBVI",
     "DOPE",
+    "EGPO",
+    "INPO",
     "LEARNERS",
+    "MMD",
+    "MPO",
+    "OMWU",
     "PSRL",
     "UCBVI",
     "AlwaysBaseline",
     "Budget",
     "EpsMix",
     "FixedMixture",
+    "IteratedReference",
     "LearnedBaseline",
+    "NashEMA",
+    "NashMD",
+    "NashMDPG",
+    "NashMP",
+    "NashMPPG",
+    "NashProx",
+    "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
     "OracleMixture",

@@ -59,7 +59,7 @@ class PreferenceGame(Frozen):
     """
 
     P: Tensor
-    rho: Float[np.ndarray, " X"] | None = None
+    rho: Float[np.ndarray, " X"] = None  # type: ignore[assignment] # never None once built
 
     def __post_init__(self) -> None:
         dims = count_axes("P", self.P)
@@ -69,7 +69,8 @@ class PreferenceGame(Frozen):
         check_interval("P", P, 0.0, 1.0)
         _check_pairs("P", P, 1.0)
         X = P.shape[0] if dims == 3 else 1
-        rho = real_array("rho", np.full(X, 1 / X) if self.rho is None else self.rho, (X,))
+        given: Any = self.rho
+        rho = real_array("rho", np.full(X, 1 / X) if given is None else given, (X,))
         check_distribution("rho", rho)
         object.__setattr__(self, "P", P)
         object.__setattr__(self, "rho", rho)

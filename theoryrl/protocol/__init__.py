@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, PreferenceGame, RegularizedGame
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -17,11 +17,20 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.preference import (
+    Duels,
+    EquilibriumAudit,
+    PreferenceDecision,
+    PreferenceProblem,
+    PreferenceSpec,
+)
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    PreferenceGame: (PreferenceProblem, "preference"),
+    RegularizedGame: (PreferenceProblem, "regularized-preference"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -73,12 +82,17 @@ def play(
 __all__ = [
     "Audit",
     "Decision",
+    "Duels",
     "Environment",
     "EpisodicDecision",
     "EpisodicProblem",
     "EpisodicSpec",
+    "EquilibriumAudit",
     "Learner",
     "Outcome",
+    "PreferenceDecision",
+    "PreferenceProblem",
+    "PreferenceSpec",
     "Problem",
     "Run",
     "Streams",

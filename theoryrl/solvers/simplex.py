@@ -66,6 +66,17 @@ def span(v: Rows) -> Float[np.ndarray, "*X"]:
     return np.asarray(v.max(axis=-1) - v.min(axis=-1))
 
 
+def mirror_step(
+    field: Float[np.ndarray, "X n"],
+    log_centre: Float[np.ndarray, "X n"],
+    log_reference: Float[np.ndarray, "X n"],
+    eta: float | Float[np.ndarray, "X 1"],
+    beta: float,
+) -> Float[np.ndarray, "X n"]:
+    """Return the logarithms of ``centre^(1 - eta beta) ref^(eta beta) exp(eta field)``, normalised."""
+    return log_normalize((1 - eta * beta) * log_centre + eta * (beta * log_reference + field))
+
+
 def proximal_step(
     field: Float[np.ndarray, "X n"],
     log_centre: Float[np.ndarray, "X n"],
@@ -76,23 +87,12 @@ def proximal_step(
     """Return the logarithms of ``argmax <field, pi> - beta KL(pi || ref) - KL(pi || centre) / gamma``.
 
     In closed form ``log pi = (log centre + gamma beta log ref + gamma field) / (1 + gamma beta)`` up to a
-    constant. With eta = gamma / (1 + gamma beta) it is the mirror step ``centre^(1 - eta beta)
-    ref^(eta beta) exp(eta field)``.
+    constant, which is the mirror step with ``eta = gamma / (1 + gamma beta)``. An infinite gamma forgets the
+    centre.
     """
-    scale = 1 / (1 + gamma * beta)
-    logits = log_reference * beta
-    logits += field
-    logits *= gamma * scale
-    logits += scale * log_centre
-    return log_normalize(logits)
+    return mirror_step(field, log_centre, log_reference, mirror_weight(gamma, beta), beta)
 
 
-def mirror_step(
-    field: Float[np.ndarray, "X n"],
-    log_centre: Float[np.ndarray, "X n"],
-    log_reference: Float[np.ndarray, "X n"],
-    eta: float | Float[np.ndarray, "X 1"],
-    beta: float,
-) -> Float[np.ndarray, "X n"]:
-    """Return the logarithms of ``centre^(1 - eta beta) ref^(eta beta) exp(eta field)``, normalised."""
-    return log_normalize((1 - eta * beta) * log_centre + eta * (beta * log_reference + field))
+def mirror_weight(gamma: float | Float[np.ndarray, "X 1"], beta: float) -> Float[np.ndarray, "*X"]:
+    """Return ``eta = gamma / (1 + gamma beta)``, the step of the mirror form of the proximal step."""
+    return np.asarray(1 / (1 / np.asarray(gamma, dtype=np.float64) + beta))

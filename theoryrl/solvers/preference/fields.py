@@ -56,14 +56,20 @@ def preference_field(game: PreferenceGame, pi: LogPolicy) -> LogPolicy:
     return np.matmul(A, pi[:, :, None])[:, :, 0]
 
 
-def regularized_best_response(game: RegularizedGame, log_mu: LogPolicy) -> LogPolicy:
-    """Return the logarithms of the policy that maximises ``P_beta(. > mu)``."""
-    return log_normalize(game.log_reference + preference_field(game.game, np.exp(log_mu)) / game.beta)
+def regularized_best_response(
+    game: RegularizedGame, log_mu: LogPolicy, field: LogPolicy | None = None
+) -> LogPolicy:
+    """Return the logarithms of the policy that maximises ``P_beta(. > mu)``; `field` is ``A mu`` if known."""
+    if field is None:
+        field = preference_field(game.game, np.exp(log_mu))
+    return log_normalize(game.log_reference + field / game.beta)
 
 
-def exploitability_gap(game: RegularizedGame, log_mu: LogPolicy) -> PerContext:
-    """Return G(mu) in each context: shape [X]; accurate however small it is."""
-    return game.beta * kl_divergence(log_mu, regularized_best_response(game, log_mu))
+def exploitability_gap(
+    game: RegularizedGame, log_mu: LogPolicy, field: LogPolicy | None = None
+) -> PerContext:
+    """Return G(mu) in each context, accurate however small it is: shape [X]; `field` as above."""
+    return game.beta * kl_divergence(log_mu, regularized_best_response(game, log_mu, field))
 
 
 def exploitability(game: PreferenceGame, pi: LogPolicy) -> PerContext:
