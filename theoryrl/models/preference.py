@@ -59,7 +59,7 @@ class PreferenceGame(Frozen):
     """
 
     P: Tensor
-    rho: Float[np.ndarray, " X"] = None  # type: ignore[assignment] # never None once built
+    rho: Float[np.ndarray, " X"] | None = None
 
     def __post_init__(self) -> None:
         dims = count_axes("P", self.P)
@@ -69,8 +69,7 @@ class PreferenceGame(Frozen):
         check_interval("P", P, 0.0, 1.0)
         _check_pairs("P", P, 1.0)
         X = P.shape[0] if dims == 3 else 1
-        given: Any = self.rho
-        rho = real_array("rho", np.full(X, 1 / X) if given is None else given, (X,))
+        rho = real_array("rho", np.full(X, 1 / X) if self.rho is None else self.rho, (X,))
         check_distribution("rho", rho)
         object.__setattr__(self, "P", P)
         object.__setattr__(self, "rho", rho)
@@ -202,6 +201,12 @@ class PreferenceGame(Frozen):
         A: np.ndarray = (P - np.swapaxes(P, -1, -2)) / 2
         A.setflags(write=False)
         return A
+
+    @property
+    def context_weights(self) -> Float[np.ndarray, " X"]:
+        """`rho`, which is an array once the game is built."""
+        assert self.rho is not None
+        return self.rho
 
     @property
     def n_contexts(self) -> int:

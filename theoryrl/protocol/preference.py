@@ -138,7 +138,7 @@ class PreferenceEnvironment:
         if game.n_contexts == 1:
             contexts = np.zeros(B, dtype=np.int64)
         else:
-            contexts = _draw(np.broadcast_to(game.rho, (B, game.n_contexts)), rng)
+            contexts = _draw(np.broadcast_to(game.context_weights, (B, game.n_contexts)), rng)
         first = _draw(np.exp(challenger), rng, contexts)
         second = _draw(np.exp(opponent), rng, contexts)
         won = rng.random(B) < 0.5 + game.skew[contexts, first, second]
@@ -195,7 +195,7 @@ class PreferenceProblem(Frozen):
         return PreferenceSpec(
             n_contexts=game.shape[0],
             n_actions=game.shape[1],
-            rho=self.preferences.rho,
+            rho=self.preferences.context_weights,
             rounds=check_count("rounds", rounds),
             beta=beta,
             log_reference=reference,
@@ -205,7 +205,7 @@ class PreferenceProblem(Frozen):
 
     def value(self, decision: PreferenceDecision) -> float:
         """Return what the held policy guarantees: 1/2 minus its mean exploitability gap."""
-        return 0.5 - float(self.preferences.rho @ self.gap(decision.log_policy))
+        return 0.5 - float(self.preferences.context_weights @ self.gap(decision.log_policy))
 
     def gap(self, log_policy: LogPolicy) -> PerContext:
         """Return the exploitability gap in each context, of the regularised game if it is one."""
@@ -258,7 +258,7 @@ class EquilibriumAudit:
         """Return the numbers of one round."""
         game, log_policy, best = problem.game, decision.log_policy, self.solution.log_policy
         assert isinstance(game, RegularizedGame)
-        rho = problem.preferences.rho
+        rho = problem.preferences.context_weights
         r = game.beta * (log_policy - game.log_reference) - problem.field(log_policy)
         return {
             "kl": float(rho @ kl_divergence(best, log_policy)),

@@ -28,7 +28,9 @@ def log_normalize(logits: Rows) -> Rows:
     return shifted
 
 
-def kl_divergence(log_p: Rows, log_q: Rows) -> Float[np.ndarray, "*X"]:
+def kl_divergence(
+    log_p: Float[np.ndarray, "... n"], log_q: Float[np.ndarray, "... n"]
+) -> Float[np.ndarray, ...]:
     """Return ``KL(p || q)``, accurate relative to its size however small it is.
 
     With d = log q - log p the divergence is ``sum p (exp(d) - 1 - d)``, a sum of non-negative terms, because
@@ -38,7 +40,7 @@ def kl_divergence(log_p: Rows, log_q: Rows) -> Float[np.ndarray, "*X"]:
     Parameters
     ----------
     log_p, log_q
-        Normalised logarithms, finite: shape [..., n].
+        Normalised logarithms, finite, of shapes [..., n] that broadcast.
 
     Returns
     -------
@@ -93,6 +95,6 @@ def proximal_step(
     return mirror_step(field, log_centre, log_reference, mirror_weight(gamma, beta), beta)
 
 
-def mirror_weight(gamma: float | Float[np.ndarray, "X 1"], beta: float) -> Float[np.ndarray, "*X"]:
+def mirror_weight(gamma: float | Float[np.ndarray, "X 1"], beta: float) -> float | Float[np.ndarray, "X 1"]:
     """Return ``eta = gamma / (1 + gamma beta)``, the step of the mirror form of the proximal step."""
-    return np.asarray(1 / (1 / np.asarray(gamma, dtype=np.float64) + beta))
+    return 1 / (1 / gamma + beta)
