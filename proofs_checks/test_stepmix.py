@@ -47,7 +47,7 @@ from theoryrl.theory.conservative import ConservativeRun, audited_run
 from theoryrl.theory.core import Curve
 from theoryrl.theory.stepmix import Certificate, NestedPair, trace_pair, violations
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*safety guarantee is void:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +248,55 @@ def test_decision_mutant_is_caught(key: str, mutant: Any, where: dict[str, Any])
     assert report.verdict is Verdict.VIOLATED
 
 
+# Mutants of the relative form.
+
+
+class RelativeToLowerBound(StepMix):
+    """Takes the lower bound of the baseline's value, which weakens the constraint."""
+
+    def _current_threshold(self, state: Any, baseline_upper: float) -> float:
+        assert self.relative_loss is not None
+        return (1 - self.relative_loss) * float(state.start_bounds()[1][-1])
+
+
+RELATIVE_MUTANTS = [
+    ("stepmix.relative-safety", RelativeToLowerBound),
+    ("stepmix.relative-safety", SwappedWeight),
+    ("stepmix.relative-threshold", RelativeToLowerBound),
+    ("stepmix.relative-interpolation", SwappedWeight),
+    ("stepmix.relative-interpolation", MixesBelow),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "mutant"), RELATIVE_MUTANTS, ids=[f"{k}-{m.__name__}" for k, m in RELATIVE_MUTANTS]
+)
+def test_mutant_of_the_relative_form_is_caught(key: str, mutant: Any) -> None:
+    """On hazard with alpha = .04 the threshold is 2.4 of the baseline's 2.5."""
+    model = hazard(p=0.5, kappa=0.1)
+    problem = EpisodicProblem(model.mdp, "hazard", model.baseline)
+    learner = mutant(relative_loss=0.04, refresh_growth=0.1)
+    runs = [audited_run(problem, learner, 2000, seed, "mutant") for seed in range(4)]
+    report = check(THEOREMS[key], runs)
+    assert report.instances == len(runs), "the mutant's bounds must stay true, or the check says nothing"
+    assert report.verdict is Verdict.VIOLATED
+
+
+def test_a_relative_run_whose_stated_bound_is_false_is_refused() -> None:
+    """V^b = 2.5: the upper bound must be at least that, and .96 of it below."""
+    model = hazard(p=0.5, kappa=0.1)
+    problem = EpisodicProblem(model.mdp, "hazard", model.baseline)
+    refusals = {
+        2.4: r"baseline_value_bound must be at least the baseline's value 2\.5; got 2\.4",
+        2.7: r"threshold must be below the baseline's value 2\.5 .*; got 2\.59",
+    }
+    for bound, message in refusals.items():
+        learner = StepMix(relative_loss=0.04, baseline_value_bound=bound)
+        with pytest.raises(ValueError, match=message):
+            audited_run(problem, learner, 10, 0, "refused")
+    audited_run(problem, StepMix(relative_loss=0.04, baseline_value_bound=2.6), 10, 0, "accepted")
+
+
 # Mutants of a theorem's constants, and of evidence that is not about a run.
 
 
@@ -444,6 +493,33 @@ def test_threshold_without_the_mixture_term_is_caught() -> None:
             divergence = np.where(counts > 0, counts * np.log(counts / (n * p)), 0).sum(axis=1)
         streams.append(concentration.Stream(str(index), float((divergence - level).max())))
     assert check(THEOREMS["stepmix.kl-threshold"], streams).verdict is Verdict.VIOLATED
+
+
+TRANSPORT_MUTANTS = {
+    "leading constant below sqrt 2": ("stepmix.transport", lambda case: case.terms.root(leading=1.4)),
+    "lower-order constant below 1": ("stepmix.transport", lambda case: case.terms.root(lower_order=0.9)),
+    "no lower-order term": ("stepmix.transport", lambda case: case.terms.root(lower_order=0.0)),
+    "1/eta below 1/(2 eta)": (
+        "stepmix.transport-linear",
+        lambda case: case.terms.linear(case.eta, leading=0.45),
+    ),
+    "linear lower-order constant below 1": (
+        "stepmix.transport-linear",
+        lambda case: case.terms.linear(case.eta, lower_order=0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPORT_MUTANTS)
+def test_transport_with_too_small_a_constant_is_caught(name: str) -> None:
+    key, bound = TRANSPORT_MUTANTS[name]
+    assert check(_with_bound(key, bound)).verdict is Verdict.VIOLATED
+
+
+def test_transport_is_as_tight_as_its_leading_constant_allows(reports: dict[str, Any]) -> None:
+    """For small alpha the distance is at most sqrt(2 Var alpha), 1/sqrt 2 of the bound, and reaches it."""
+    assert 0.70 < reports["stepmix.transport"].tightness < math.sqrt(0.5) + 1e-6
+    assert 0.66 < reports["stepmix.transport-linear"].tightness < math.sqrt(0.5) + 1e-6
 
 
 @dataclass

@@ -9,8 +9,11 @@ depends on the data, is kept from spoiling the confidence bound of the row that 
   stages. Adaptive data are allowed.
 * ``fold-hoeffding``, ``fold-bernstein``: stage h uses only fold h of the episodes, so that the value
   of stage h + 1 is independent of the row. The episodes must be independent draws of one policy.
-* ``vi-lcb``: two-fold subsampling of Li et al. (2022), arXiv 2204.05275, with c_b = 16. The paper
-  leaves the absolute constant c_b open, so no certificate at a stated delta is claimed.
+* ``vi-lcb``: two-fold subsampling of Li et al. (2022), arXiv 2204.05275, as recalled, with the bonus
+  min(sqrt(c log(N H / delta) Var / n) + c H log(N H / delta) / n, H), N the number of episodes and
+  c = 16. The paper leaves the absolute constant c open, so no certificate at a stated delta is
+  claimed. As for the other methods, a visited pair is worth r at the last stage, without a bonus: r
+  is known there and nothing follows.
 
 Using the fold bonuses on one undivided data set is wrong; `proofs_checks` shows it on ``coupon``.
 """

@@ -8,11 +8,13 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import ConservativeMDP, EpisodicMDP, MatrixGame, PreferenceGame, RegularizedGame
-from theoryrl.solvers import episodic, preference
+from theoryrl.solvers import coefficients, episodic, preference, tabular_class
+from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.tabular_class import *  # noqa: F403
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
@@ -64,4 +66,12 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__, *preference.__all__]
+__all__ = [
+    "METHODS",
+    "Solution",
+    "solve",
+    *coefficients.__all__,
+    *episodic.__all__,
+    *preference.__all__,
+    *tabular_class.__all__,
+]
