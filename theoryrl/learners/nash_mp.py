@@ -14,13 +14,13 @@ and everything that goes with them are derived on the Nash-MP page. Nash-Prox is
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from theoryrl.learners._guarantee import warn_if_void
 from theoryrl.learners._preference import (
     FieldMethod,
     Iterate,
@@ -36,8 +36,6 @@ from theoryrl.solvers.preference.steps import WORST_LIPSCHITZ
 from theoryrl.solvers.simplex import log_normalize, proximal_step, span
 
 STEPS = ("worst-case", "lipschitz", "max")
-
-UNSAFE = "no theorem covers this step"
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class NashMP(FieldMethod):
                 f"step must be at most {limit:.6g} for this game; got {gamma!r} "
                 "(allow_unsafe_step runs it without a guarantee)"
             )
-        warnings.warn(f"{type(self).__name__}: {UNSAFE}: {gamma:g} > {limit:.6g}", stacklevel=5)
+        warn_if_void(self, 1.0, f"step = {gamma:g} is above {limit:.6g}")
 
     def move(self, state: Iterate, field: LogPolicy) -> None:
         """Take the half step, or the whole step with the field at the half step."""

@@ -117,7 +117,7 @@ class MirrorRun(Evidence):
         return (4 * np.sqrt(self.best.certificate) + 64 * EPS * logs) / root
 
     @cached_property
-    def steps(self) -> tuple[np.ndarray, np.ndarray]:
+    def steps(self) -> tuple[np.ndarray, ...]:
         """Positions (k, x) of the steps whose divergence is large enough for a ratio."""
         return np.nonzero(self.kl[:-1] > SMALLEST)
 
@@ -151,9 +151,7 @@ def mirror_run(
     trace, recorder = recorded(game, learner, rounds, start)
     held, asked = np.array(recorder.held), np.array(recorder.asked)
     centres, halves = (held[::2], asked[1::2]) if half_steps else (held, held[:0])
-    return MirrorRun(
-        name, game, regularized_equilibrium(game), gamma, centres, halves, **credentials(trace)
-    )
+    return MirrorRun(name, game, regularized_equilibrium(game), gamma, centres, halves, **credentials(trace))
 
 
 STEPS = ("worst-case", "lipschitz", "max")
@@ -161,8 +159,6 @@ STEPS = ("worst-case", "lipschitz", "max")
 
 def chosen_steps(game: RegularizedGame, step: str) -> tuple[NashMP, PerContext]:
     """Return the learner and its gamma per context; the worst case's where the other would be infinite."""
-    from theoryrl.protocol import PreferenceProblem
-
     learner = NashMP(step)
     if (lipschitz_constant(game.game) == 0).any():
         learner = NashMP()
@@ -239,7 +235,7 @@ def all_policy_cases(scope: Scope) -> Iterator[PolicyCase]:
 
 @dataclass(frozen=True, eq=False)
 class LocalRun(Evidence):
-    """The slope of a long run near the equilibrium.
+    """The slope of a run that starts near the equilibrium.
 
     Parameters
     ----------
@@ -256,13 +252,13 @@ class LocalRun(Evidence):
     exponent: float
 
 
-WINDOW = (1e-20, 1e-8)
-"""Divergences between which a slope is fitted: near enough for the linearisation, far from rounding."""
+LAST = 1e-24
+"""Divergence at which the fit of a slope ends, well above rounding."""
 
 
 def fitted_slope(kl: Float[np.ndarray, " K"]) -> float:
-    """Return the slope of ln kl over k inside the window; NaN for fewer than 15 points."""
-    inside = np.flatnonzero((kl < WINDOW[1]) & (kl > WINDOW[0]))
+    """Return the slope of ln kl over k down to `LAST`; NaN for fewer than 15 points."""
+    inside = np.flatnonzero(kl > LAST)
     if len(inside) < 15:
         return math.nan
     return float(np.polyfit(inside, np.log(kl[inside]), 1)[0])
