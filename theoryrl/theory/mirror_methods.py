@@ -219,11 +219,13 @@ def slow_mode(game: RegularizedGame, best: LogPolicy, gamma: float) -> LogPolicy
     hence normal: along an eigenvector even of a complex pair the divergence falls without oscillation.
     """
     s = np.exp(best[0] / 2)
-    R = np.eye(len(s)) - np.outer(s, s)
-    frequencies, vectors = np.linalg.eigh(1j * R @ (s[:, None] * game.game.skew[0] * s) @ R)
+    basis = np.linalg.qr(np.column_stack([s, np.eye(len(s))[:, 1:]]))[0][:, 1:]  # without the constants
+    skew = basis.T @ (s[:, None] * game.game.skew[0] * s) @ basis
+    frequencies, vectors = np.linalg.eigh(1j * skew)
     q, g = 1 / (1 + gamma * game.beta), gamma * frequencies
-    moduli = np.hypot(1 - q * g**2, q * g) - 2.0 * (np.abs(vectors.conj().T @ s) > 0.5)  # not the constants
-    v = vectors[:, int(np.argmax(moduli))].real / s
+    slowest = basis @ vectors[:, int(np.argmax(np.hypot(1 - q * g**2, q * g)))]
+    part = slowest.real if np.linalg.norm(slowest.real) > 0.5 else slowest.imag
+    v = part / s
     return np.asarray((v / np.abs(v).max())[None])
 
 

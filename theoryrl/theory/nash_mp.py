@@ -44,7 +44,7 @@ def one_step_left(run: MirrorRun) -> Float[np.ndarray, " N"]:
     """(1 + gamma beta) KL_{k+1} + gamma beta KL(pi_{k+1/2} || pi*), over KL_k."""
     reverse = kl_divergence(run.halves, run.best.log_policy)
     left = run.growth * run.kl[1:] + run.gamma * run.game.beta * reverse
-    return np.asarray((left / run.kl[:-1])[run.steps])
+    return np.asarray(left[run.steps] / run.kl[:-1][run.steps])
 
 
 def one_step_right(run: MirrorRun) -> Float[np.ndarray, " N"]:
@@ -62,18 +62,19 @@ def identity_left(run: MirrorRun) -> Float[np.ndarray, " N"]:
     total += run.gamma * run.game.beta * kl_divergence(w, best) - run.gamma * (change * difference).sum(
         axis=2
     )
-    return np.asarray((total / run.kl[:-1])[run.kl[:-1] > 1e-8])
+    large = run.kl[:-1] > 1e-8
+    return np.asarray(total[large] / run.kl[:-1][large])
 
 
 def rate_left(run: MirrorRun) -> Float[np.ndarray, "K X"]:
-    """KL_k over its bound q^k KL_0, k >= 1; 0 where rounding decides."""
-    ratio = run.kl / (run.q**run.numbers * run.kl[0])
-    return np.where(run.kl > preference.SMALLEST, ratio, 0.0)[1:]
+    """KL_k over its bound q^k KL_0, k >= 1; 0 where rounding decides both."""
+    return over(run.kl, run.q**run.numbers * run.kl[0], preference.SMALLEST)[1:]
 
 
 def rate_right(run: MirrorRun) -> Float[np.ndarray, "K X"]:
     """1, and the error of the divergence."""
-    return np.where(run.kl > preference.SMALLEST, 1 + run.slack + run.slack[0], 1.0)[1:]
+    decided = run.q**run.numbers * run.kl[0] > preference.SMALLEST
+    return np.where(decided, 1 + run.slack + run.slack[0], 1.0)[1:]
 
 
 def span_bound(run: MirrorRun) -> Float[np.ndarray, "K1 X"]:
@@ -151,12 +152,12 @@ def proximal_left(run: ProximalRun) -> Float[np.ndarray, " N"]:
     """(1 + gamma beta) KL_{k+1} + gamma beta KL(pi_{k+1} || pi*) + KL(pi_{k+1} || pi_k), over KL_k."""
     gb = run.gamma * run.beta
     left = (1 + gb) * run.to_target[1:] + gb * run.from_target[1:] + run.moves
-    return np.asarray((left / run.to_target[:-1])[run.kept])
+    return np.asarray(left[run.kept] / run.to_target[:-1][run.kept])
 
 
 def fejer_left(run: ProximalRun) -> Float[np.ndarray, " N"]:
     """KL(p || pi_{k+1}) + KL(pi_{k+1} || pi_k), over KL(p || pi_k)."""
-    return np.asarray(((run.to_target[1:] + run.moves) / run.to_target[:-1])[run.kept])
+    return np.asarray((run.to_target[1:] + run.moves)[run.kept] / run.to_target[:-1][run.kept])
 
 
 def quadratic_left(run: InexactRun) -> Float[np.ndarray, " K"]:
@@ -485,7 +486,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "MMD with gamma <= beta / L(P)^2: KL_{k+1} <= KL_k / (1 + gamma beta).",
         "MMD",
         methods.mmd_runs,
-        lambda run: (run.growth * run.kl[1:] / run.kl[:-1])[run.steps],
+        lambda run: (run.growth * run.kl[1:])[run.steps] / run.kl[:-1][run.steps],
         bound=one_step_right,
         tolerance=ONE_STEP,
     ),
