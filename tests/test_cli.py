@@ -382,6 +382,15 @@ def test_solve_reads_a_file_and_any_method(tmp_path, method):
     assert value == pytest.approx(2.8, abs=1e-9)
 
 
+def test_solve_takes_games():
+    answer = json.loads(call("solve", "rock-paper-scissors", "--json").output)
+    assert answer["value"] == answer["upper"] == 0.5
+    assert answer["gap"] < 1e-20
+    output = call("solve", "intransitive-contexts:n_contexts=3", "--method", "mirror-prox").output
+    assert "(per context)" in output
+    assert "most likely action, by context" in output
+
+
 def test_wrong_usage_of_solve(tmp_path):
     (tmp_path / "noise.npz").write_bytes(b"noise")
     models.save(models.Policy(np.ones((1, 1))), tmp_path / "policy.npz")

@@ -1,4 +1,4 @@
-"""Speed of preference games: iterations, equilibria and winners against general solvers and peers, in one run.
+"""Speed of preference games: iterations, equilibria and winners, against general solvers and peers.
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python experiments/benchmarks/nash_mp.py
 
@@ -185,8 +185,8 @@ def main() -> None:
     body = f"""Random games with independent uniform preferences, one thread, all in one run.
 
 {table(header, speed)}
-`play` scores the held policy after every query. It remembers the products of the last two policies, so that an
-iteration costs two products and little else.
+`play` scores the held policy after every query. It remembers the products of the last two policies, so that
+an iteration costs two products and little else.
 
 Regularised equilibria at beta = 0.05, with the bound on the gap that is proved (ours) or the gap that is
 reached (the convex program, as Clarabel stops at its own tolerance):

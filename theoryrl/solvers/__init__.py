@@ -27,7 +27,10 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     PreferenceGame: Registry(
         "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
     ),
-    RegularizedGame: Registry("method", [("newton", preference.regularized_equilibrium)]),
+    RegularizedGame: Registry(
+        "method",
+        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
+    ),
     MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""

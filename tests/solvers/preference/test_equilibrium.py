@@ -12,6 +12,7 @@ from theoryrl.models import PreferenceGame, RegularizedGame
 from theoryrl.solvers.preference import (
     NotConvergedError,
     exploitability_gap,
+    mirror_prox_equilibrium,
     preference_certificate,
     regularized_equilibrium,
 )
@@ -146,3 +147,21 @@ def test_solve_finds_the_solver_of_the_model():
     solution = solve(game)
     assert solution.method == "newton"
     assert solution.gap < 1e-20
+    assert solve(game, "mirror-prox").method == "mirror-prox"
+
+
+@given(seed=seeds, family=st.sampled_from(FAMILIES), beta=st.floats(0.03, 3))
+@settings(max_examples=20)
+def test_mirror_prox_agrees_with_newton_up_to_both_certificates(seed, family, beta):
+    game = random_regularized(np.random.default_rng(seed), family, 6, beta, X=2)
+    newton, prox = regularized_equilibrium(game), mirror_prox_equilibrium(game, tolerance=1e-16)
+    assert prox.certificate.max() <= 1e-16
+    roots = np.sqrt(newton.certificate) + np.sqrt(prox.certificate)
+    distance = kl_divergence(newton.log_policy, prox.log_policy)
+    assert (distance <= 1.01 * roots**2).all()
+
+
+def test_mirror_prox_says_when_it_gives_up():
+    game = random_regularized(np.random.default_rng(0), "uniform", 6, 0.01)
+    with pytest.raises(NotConvergedError, match=r"after max_iterations = 3; tolerance = 1e-12"):
+        mirror_prox_equilibrium(game, max_iterations=3)

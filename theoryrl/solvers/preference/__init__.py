@@ -15,6 +15,7 @@ from theoryrl.solvers.preference.fields import (
     regularized_best_response,
     regularized_preference,
 )
+from theoryrl.solvers.preference.mirror_prox import mirror_prox_equilibrium
 from theoryrl.solvers.preference.steps import (
     largest_mirror_prox_step,
     lipschitz_constant,
@@ -43,6 +44,7 @@ __all__ = [
     "local_contraction_rate",
     "local_frequencies",
     "matrix_game_equilibrium",
+    "mirror_prox_equilibrium",
     "preference_certificate",
     "preference_field",
     "regularized_best_response",

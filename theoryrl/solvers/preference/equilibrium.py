@@ -95,21 +95,26 @@ def regularized_equilibrium(game: RegularizedGame, tolerance: float | None = Non
     if tolerance is not None:
         check_real("tolerance", tolerance, low=0.0)
     u, solves = continuation(game.game.skew, game.log_reference, game.beta)
-    log_policy = log_normalize(game.log_reference + u / game.beta)
-    proved = preference_certificate(game, log_policy)
-    if tolerance is not None and proved.divergence.max() > tolerance:
+    solution = certified(game, log_normalize(game.log_reference + u / game.beta), solves, "newton")
+    if tolerance is not None and solution.certificate.max() > tolerance:
         raise NotConvergedError(
-            f"the certificate is {proved.divergence.max():.3g}; tolerance = {tolerance!r} is below what "
+            f"the certificate is {solution.certificate.max():.3g}; tolerance = {tolerance!r} is below what "
             "rounding allows for this game"
         )
+    return solution
+
+
+def certified(game: RegularizedGame, log_policy: LogPolicy, work: int, method: str) -> PreferenceSolution:
+    """Return a policy with what its residual proves."""
+    proved = preference_certificate(game, log_policy)
     gap = exploitability_gap(game, log_policy)
     return PreferenceSolution(
         value=0.5 - gap,
         policy=Policy(np.exp(log_policy)),
         lower=0.5 - proved.gap,
         upper=np.full(len(gap), 0.5),
-        iterations=solves,
-        method="newton",
+        iterations=work,
+        method=method,
         log_policy=log_policy,
         certificate=proved.divergence,
         gap_bound=proved.gap,
