@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "AverageRewardMDP": "models",
     "ConservativeMDP": "models",
+    "ConstrainedMDP": "models",
     "DeterministicPolicy": "models",
+    "DiscountedMDP": "models",
     "EpisodicMDP": "models",
+    "ImplicitMDP": "models",
     "MatrixGame": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
     "Policy": "models",
     "PreferenceGame": "models",
+    "RecoveringBandit": "models",
     "RegularizedGame": "models",
     "RewardNoise": "models",
     "Study": "study",
@@ -29,14 +34,19 @@ _HOME = {
 _WINGS = ("models", "solvers", "instances", "protocol", "learners", "theory", "study")
 
 __all__ = [
+    "AverageRewardMDP",
     "ConservativeMDP",
+    "ConstrainedMDP",
     "DeterministicPolicy",
+    "DiscountedMDP",
     "EpisodicMDP",
+    "ImplicitMDP",
     "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
     "PreferenceGame",
+    "RecoveringBandit",
     "RegularizedGame",
     "RewardNoise",
     "Study",
@@ -57,14 +67,19 @@ __all__ = [
 if TYPE_CHECKING:
     from theoryrl import instances, learners, models, protocol, solvers, study, theory
     from theoryrl.models import (
+        AverageRewardMDP,
         ConservativeMDP,
+        ConstrainedMDP,
         DeterministicPolicy,
+        DiscountedMDP,
         EpisodicMDP,
+        ImplicitMDP,
         MatrixGame,
         MixturePolicy,
         OfflineDataset,
         Policy,
         PreferenceGame,
+        RecoveringBandit,
         RegularizedGame,
         RewardNoise,
     )

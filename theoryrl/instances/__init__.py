@@ -7,18 +7,22 @@ one model for good. `INSTANCES` looks them up by key::
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
+from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
+from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.inventory import inventory
 from theoryrl.instances.preferences import (
     bradley_terry,
     intransitive_contexts,
@@ -27,10 +31,12 @@ from theoryrl.instances.preferences import (
     rock_paper_scissors,
 )
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.recovering import blocking, recovering
+from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP, RegularizedGame
 
-Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP] | Callable[..., RegularizedGame]
+Factory = Callable[..., Any]
+"""A function that returns a model."""
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -52,28 +58,44 @@ INSTANCES: Registry[Factory] = Registry(
         ("intransitive-contexts", intransitive_contexts),
         ("random-tournament", random_tournament),
         ("bradley-terry", bradley_terry),
+        ("replacement", replacement),
+        ("inventory", inventory),
+        ("discounted-gridworld", discounted_gridworld),
+        ("discounted-garnet", discounted_garnet),
+        ("discounted-random", discounted_random),
+        ("growth", growth),
+        ("recovering", recovering),
+        ("blocking", blocking),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "blocking",
     "boltzmann_policy",
     "bradley_terry",
     "coin",
     "combination_lock",
     "coupon",
+    "discounted_garnet",
+    "discounted_gridworld",
+    "discounted_random",
     "domingues_tree",
     "fork",
     "garnet",
     "gridworld",
+    "growth",
     "hard",
     "hazard",
     "intransitive_contexts",
+    "inventory",
     "random_conservative",
     "random_dirichlet",
     "random_preferences",
     "random_tournament",
+    "recovering",
+    "replacement",
     "riverswim",
     "rock_paper_scissors",
 ]

@@ -29,9 +29,22 @@ from theoryrl.learners.baselines.preference import (
     NashMDPG,
     OnlineIPO,
 )
+from theoryrl.learners.baselines.recovering import (
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    InterleavedOracle,
+    LookaheadOracle,
+    OptimalCycle,
+    PeriodicOracle,
+    RandomOffsetsOracle,
+    RoundRobinOracle,
+    UCBGreedy,
+)
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.stepmix import EpsMix, StepMix
 
 _ALL: tuple[type[Any], ...] = (
@@ -60,6 +73,17 @@ _ALL: tuple[type[Any], ...] = (
     MMD,
     MPO,
     IteratedReference,
+    PeriodicUCB,
+    UCBGreedy,
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    RoundRobinOracle,
+    PeriodicOracle,
+    OptimalCycle,
+    RandomOffsetsOracle,
+    InterleavedOracle,
+    LookaheadOracle,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -76,11 +100,16 @@ __all__ = [
     "PSRL",
     "UCBVI",
     "AlwaysBaseline",
+    "BlockingUCB",
     "Budget",
     "EpsMix",
     "FixedMixture",
+    "GPLookahead",
+    "GreedyOracle",
+    "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LookaheadOracle",
     "NashEMA",
     "NashMD",
     "NashMDPG",
@@ -90,7 +119,13 @@ __all__ = [
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
+    "OptimalCycle",
     "OracleMixture",
+    "PeriodicOracle",
+    "PeriodicUCB",
+    "RandomOffsetsOracle",
+    "RoundRobinOracle",
     "StepMix",
+    "UCBGreedy",
     "learn_baseline",
 ]

@@ -22,10 +22,15 @@ import numpy as np
 
 from theoryrl._files import write_atomically
 from theoryrl.models.conservative import ConservativeMDP
+from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
+from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
+from theoryrl.models.transitions import SparseTransitions
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -34,16 +39,25 @@ HEADER = "theoryrl"
 KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
+        AverageRewardMDP,
         ConservativeMDP,
+        ConstrainedMDP,
         DeterministicPolicy,
+        DiscountedMDP,
         EpisodicMDP,
         MatrixGame,
+        IndexRule,
         MixturePolicy,
         OfflineDataset,
+        OffsetSchedule,
+        PeriodicSchedule,
         Policy,
         PreferenceGame,
         RegularizedGame,
+        PullSequence,
+        RecoveringBandit,
         RewardNoise,
+        SparseTransitions,
     )
 }
 

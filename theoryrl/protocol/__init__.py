@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, PreferenceGame, RegularizedGame
+from theoryrl.models import ConservativeMDP, EpisodicMDP, PreferenceGame, RecoveringBandit, RegularizedGame
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -24,6 +24,7 @@ from theoryrl.protocol.preference import (
     PreferenceProblem,
     PreferenceSpec,
 )
+from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
@@ -31,6 +32,7 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),
+    RecoveringBandit: (RecoveringProblem, "recovering"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -94,6 +96,9 @@ __all__ = [
     "PreferenceProblem",
     "PreferenceSpec",
     "Problem",
+    "RecoveringDecision",
+    "RecoveringProblem",
+    "RecoveringSpec",
     "Run",
     "Streams",
     "Trace",

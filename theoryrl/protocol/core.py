@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl._files import write_atomically
-from theoryrl.models._validation import check_count
+from theoryrl.models._validation import LARGEST_COUNT, check_count
 from theoryrl.protocol.trace import Ledger, Trace
 
 SpecT_contra = TypeVar("SpecT_contra", contravariant=True)
@@ -135,6 +135,18 @@ class Learner(Protocol[SpecT_contra, StateT, DecisionT, ObservationT_contra]):
         """Return the state after an observation; the arrays of `state` may be reused."""
 
 
+def check_rounds(rounds: int) -> int:
+    """Return a horizon K if it is an integer that every count of a run can hold."""
+    return check_count("rounds", rounds, high=LARGEST_COUNT)
+
+
+def check_learner(name: str, learner: Any) -> None:
+    """Raise `TypeError` unless the object has the three methods of a learner."""
+    for method in ("init", "plan", "update"):
+        if isinstance(learner, type) or not callable(getattr(learner, method, None)):
+            raise TypeError(f"{name} must be a learner (init, plan, update); got {learner!r}")
+
+
 Audit = Callable[[Any, Any, Any], Mapping[str, float]]
 """`audit(problem, state, decision)`: further numbers for the trace, computed with the true model."""
 
@@ -167,7 +179,8 @@ class Run:
     ) -> None:
         self.problem = problem
         self.learner = learner
-        self.rounds = check_count("rounds", rounds)
+        check_learner("learner", learner)
+        self.rounds = check_rounds(rounds)
         self.seed = check_count("seed", seed, low=0)
         self.played = 0
         self._audit = audit

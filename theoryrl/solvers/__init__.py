@@ -7,14 +7,46 @@ from functools import partial
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP, MatrixGame, PreferenceGame, RegularizedGame
-from theoryrl.solvers import coefficients, episodic, preference, tabular_class
+from theoryrl.models import (
+    ConservativeMDP,
+    ConstrainedMDP,
+    DiscountedMDP,
+    EpisodicMDP,
+    ImplicitMDP,
+    MatrixGame,
+    PreferenceGame,
+    RecoveringBandit,
+    RegularizedGame,
+)
+from theoryrl.solvers import coefficients, discounted, episodic, preference, recovering, tabular_class
 from theoryrl.solvers.coefficients import *  # noqa: F403
+from theoryrl.solvers.constrained import (
+    ConstrainedSolution,
+    InfeasibleError,
+    constrained_linear_program,
+)
+from theoryrl.solvers.discounted import (
+    InterruptedSolve,
+    NotConvergedError,
+    anderson_value_iteration,
+    modified_policy_iteration,
+    policy_iteration,
+    value_iteration,
+)
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
+from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
+
+_ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
+    ("auto", discounted.auto),
+    ("modified-policy-iteration", modified_policy_iteration),
+    ("value-iteration", value_iteration),
+    ("gauss-seidel", partial(value_iteration, sweep="gauss-seidel")),
+    ("anderson", anderson_value_iteration),
+]
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
@@ -32,6 +64,23 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
     ),
     MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
+    DiscountedMDP: Registry(
+        "method",
+        [
+            *_ITERATIVE,
+            ("policy-iteration", policy_iteration),
+            ("linear-program", discounted.linear_program),
+        ],
+    ),
+    ImplicitMDP: Registry("method", _ITERATIVE),
+    ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
+    RecoveringBandit: Registry(
+        "method",
+        [
+            ("policy-iteration", recovering.optimal_cycle),
+            ("periodic", recovering.purely_periodic),
+        ],
+    ),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -56,6 +105,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
     Raises
     ------
+    NotConvergedError
+        If an iterative method has not proven the tolerance; the bounds that it has proven are attached.
     TypeError
         If no solver takes such a model.
     UnknownKeyError
@@ -73,8 +124,19 @@ __all__ = [
     "METHODS",
     "Solution",
     "solve",
+    "ConstrainedSolution",
+    "InfeasibleError",
+    "InterruptedSolve",
+    "NotConvergedError",
+    "anderson_value_iteration",
+    "constrained_linear_program",
+    "discounted",
+    "modified_policy_iteration",
+    "policy_iteration",
+    "value_iteration",
     *coefficients.__all__,
     *episodic.__all__,
     *preference.__all__,
+    *recovering.__all__,
     *tabular_class.__all__,
 ]

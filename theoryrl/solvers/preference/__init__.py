@@ -1,10 +1,6 @@
 """Exact solvers of preference games and matrix games."""
 
-from theoryrl.solvers.preference.equilibrium import (
-    NotConvergedError,
-    PreferenceSolution,
-    regularized_equilibrium,
-)
+from theoryrl.solvers.preference.equilibrium import PreferenceSolution, regularized_equilibrium
 from theoryrl.solvers.preference.fields import (
     Certificate,
     equilibrium_residual,
@@ -33,7 +29,6 @@ from theoryrl.solvers.preference.winner import (
 __all__ = [
     "Certificate",
     "MatrixGameSolution",
-    "NotConvergedError",
     "PreferenceSolution",
     "WinnerSolution",
     "equilibrium_residual",
