@@ -182,8 +182,8 @@ def main() -> None:
     speed.append(["L(P), n = 1,000", *shown(constant)])
     exact = equilibria([200, 1000, 3000], options.cvxpy)
     beaten = [row for n in options.peers for row in winners(n)]
-    body = f"""Random games with independent uniform preferences, one thread, all in one run. The two cores were shared with
-other work, so absolute times are too long; what is compared ran in turn.
+    body = f"""Random games with independent uniform preferences, one thread, all in one run. The two
+cores were shared with other work, so absolute times are too long; what is compared ran in turn.
 
 {table(header, speed)}
 `play` scores the held policy after every query. It remembers the products of the last two policies, so that
