@@ -17,6 +17,7 @@ _HOME = {
     "DiscountedMDP": "models",
     "EpisodicMDP": "models",
     "ImplicitMDP": "models",
+    "LossTable": "models",
     "MatrixGame": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
@@ -24,7 +25,9 @@ _HOME = {
     "PreferenceGame": "models",
     "RecoveringBandit": "models",
     "RegularizedGame": "models",
+    "RelaxationTuner": "learners",
     "RewardNoise": "models",
+    "StochasticBandit": "models",
     "Study": "study",
     "Trace": "protocol",
     "play": "protocol",
@@ -41,6 +44,7 @@ __all__ = [
     "DiscountedMDP",
     "EpisodicMDP",
     "ImplicitMDP",
+    "LossTable",
     "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
@@ -48,7 +52,9 @@ __all__ = [
     "PreferenceGame",
     "RecoveringBandit",
     "RegularizedGame",
+    "RelaxationTuner",
     "RewardNoise",
+    "StochasticBandit",
     "Study",
     "Trace",
     "__version__",
@@ -66,6 +72,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from theoryrl import instances, learners, models, protocol, solvers, study, theory
+    from theoryrl.learners import RelaxationTuner
     from theoryrl.models import (
         AverageRewardMDP,
         ConservativeMDP,
@@ -74,6 +81,7 @@ if TYPE_CHECKING:
         DiscountedMDP,
         EpisodicMDP,
         ImplicitMDP,
+        LossTable,
         MatrixGame,
         MixturePolicy,
         OfflineDataset,
@@ -82,6 +90,7 @@ if TYPE_CHECKING:
         RecoveringBandit,
         RegularizedGame,
         RewardNoise,
+        StochasticBandit,
     )
     from theoryrl.protocol import Trace, play
     from theoryrl.solvers import solve

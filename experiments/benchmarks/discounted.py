@@ -18,7 +18,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,11 @@ def bandwidth(repetitions: int = 20) -> tuple[float, float]:
     return mdp.P.nbytes / float(np.median(reads)), mdp.P.nbytes / float(np.median(sweeps))
 
 
+def chosen(names: Iterable[str], parts: list[str]) -> list[str]:
+    """Return the names that contain one of the parts, or all where there are none."""
+    return [name for name in names if not parts or any(part in name for part in parts)]
+
+
 def cell(result: dict[str, Any]) -> str:
     """Return the median time, or why there is none."""
     if "absent" in result:
@@ -355,21 +360,25 @@ def main() -> None:
     """Measure, print, and write the page of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds per contestant and case")
+    parser.add_argument("--limit", type=float, default=180.0, help="seconds per contestant and case")
+    parser.add_argument("--only", nargs="*", default=[], help="cases that contain one of these; no page then")
+    parser.add_argument("--against", nargs="*", default=[], help="peers that contain one of these; no page")
     parser.add_argument("--contest", nargs=2, metavar=("CASE", "CONTESTANT"), help="one cell, as JSON")
     arguments = parser.parse_args()
     if arguments.contest:
         print(json.dumps(contest(*arguments.contest, arguments.repetitions)))
         return
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    for case in CASES:
-        results[case] = {}
-        for name in CONTESTANTS:
+    for case in chosen(CASES, arguments.only):
+        results[case] = {name: {"absent": "not asked"} for name in CONTESTANTS}
+        for name in dict.fromkeys(["theoryrl", *chosen(CONTESTANTS, arguments.against)]):
             results[case][name] = in_process(case, name, arguments.repetitions, arguments.limit)
             print(f"{case}: {name}: {cell(results[case][name])}", flush=True)
     speed = bandwidth()
     rows, mean, _ = table(results)
     print(rows, f"geometric mean {mean:.2f}", f"GB/s {speed[0] / 1e9:.1f} {speed[1] / 1e9:.1f}", sep="\n")
+    if arguments.only or arguments.against:
+        return
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(report(results, speed, arguments))
 

@@ -115,6 +115,13 @@ def test_another_seed_gives_another_model(key):
 
 
 REJECTED = [
+    ("average-riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
+    ("queue", {"capacity": 0}, "capacity must be at least 1; got 0"),
+    ("queue", {"arrival": 0.7}, r"arrival \+ service must be at most 1; got 0\.7 \+ 0\.6"),
+    ("queue", {"service": 0.0}, r"service must be positive; got 0\.0"),
+    ("islands", {"n_islands": 0}, "n_islands must be at least 1; got 0"),
+    ("islands", {"safety": 1.5}, r"safety must be .*\[0, 1\]; got 1\.5"),
+    ("path-grid", {"slip": -0.1}, r"slip must be .*\[0, 1\]; got -0\.1"),
     ("riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
     ("riverswim", {"horizon": 0}, "horizon must be at least 1; got 0"),
     ("riverswim", {"n_states": 10**8}, "P of shape .* needs .* GiB"),
@@ -204,6 +211,24 @@ REJECTED = [
     ("recovering", {"noise": "gaussian"}, "noise must be one of bernoulli, none; got 'gaussian'"),
     ("blocking", {"delay": 0}, "delay must be at least 1; got 0"),
     ("blocking", {"mean": 0.0}, r"mean must be in \(0, 1\]; got 0\.0"),
+    ("bernoulli-bandit", {"n_arms": 1}, "n_arms must be at least 2; got 1"),
+    ("bernoulli-bandit", {"best": 1.1}, r"best must be .*\[0, 1\]; got 1\.1"),
+    ("bernoulli-bandit", {"worst": 0.95}, r"worst must be below best = 0\.9; got 0\.95"),
+    ("hidden-arm", {"gap": 0.0}, r"gap must be positive; got 0\.0"),
+    ("hidden-arm", {"gap": 0.6}, r"gap must be .* got 0\.6"),
+    ("shifting-levels", {"gap": 0.0}, r"gap must be positive; got 0\.0"),
+    ("shifting-levels", {"growth": 1.0}, r"growth must be more than 1; got 1\.0"),
+    ("shifted-laplacian", {"side": 11}, "side must be at most 10 for shifts down to -0.15; got 11"),
+    ("shifted-laplacian", {"spread": "x"}, "spread must be one of high, low; got 'x'"),
+    ("shifted-laplacian", {"method": "x"}, "method must be one of sor, ssor, ssor-pcg; got 'x'"),
+    ("shifted-laplacian", {"rounds": 10**10}, "targets of shape .* needs .* GiB"),
+    ("alternating-laplacian", {"side": 11}, "side must be at least 1 and at most 10; got 11"),
+    ("alternating-laplacian", {"largest": 2.0}, r"largest must be in \(1, 2\); got 2\.0"),
+    ("heat-equation", {"dt": 0.0}, r"dt must be positive; got 0\.0"),
+    ("heat-equation", {"moving": "x"}, "moving must be one of both, diffusion, source; got 'x'"),
+    ("heat-equation", {"side": 10**6}, "targets of shape .* needs .* GiB"),
+    ("random-spd", {"density": 0.0}, r"density must be in \(0, 1\]; got 0\.0"),
+    ("random-spd", {"different": 0}, "different must be at least 1; got 0"),
     ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
 ]
 

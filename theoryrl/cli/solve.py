@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,7 +124,8 @@ def show(model: str, problem: Any, solution: Solution, seconds: float, as_json: 
             f"value       from {low['value']!r} ({solution.entry} {low[solution.entry]}) "
             f"to {high['value']!r} ({solution.entry} {high[solution.entry]})"
         )
-        click.echo(f"interval    every {solution.entry}'s value plus or minus {number(answer['gap'] / 2)}")
+        radius = number(float(answer["gap"]) / 2)
+        click.echo(f"interval    every {solution.entry}'s value plus or minus {radius}")
     else:
         meaning = f" ({solution.meaning})" if solution.meaning else ""
         click.echo(f"value       {answer['value']!r}{meaning}")
@@ -150,10 +152,16 @@ def describe(solution: Solution, seconds: float) -> dict[str, Any]:
     extremes = {"lowest": int(np.argmin(solution.value)), "highest": int(np.argmax(solution.value))}
     arrays = {"value": solution.value, "lower": solution.lower, "upper": solution.upper}
     chosen = {
-        name: {solution.entry: index, **{side: float(array[index]) for side, array in arrays.items()}}
+        name: {solution.entry: index, **{side: real(array[index]) for side, array in arrays.items()}}
         for name, index in extremes.items()
     }
-    return common | chosen | {"gap": solution.gap}
+    return common | chosen | {"gap": real(solution.gap)}
+
+
+def real(value: Any) -> float | str:
+    """Return a float, or the text inf or -inf, which JSON has no number for."""
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
 
 
 def write_solution(path: Path, solution: Solution) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
@@ -23,6 +25,12 @@ from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.inventory import inventory
+from theoryrl.instances.linear_systems import (
+    alternating_laplacian,
+    heat_equation,
+    random_spd,
+    shifted_laplacian,
+)
 from theoryrl.instances.preferences import (
     bradley_terry,
     intransitive_contexts,
@@ -66,12 +74,26 @@ INSTANCES: Registry[Factory] = Registry(
         ("growth", growth),
         ("recovering", recovering),
         ("blocking", blocking),
+        ("average-riverswim", average_riverswim),
+        ("queue", queue),
+        ("islands", islands),
+        ("path-grid", path_grid),
+        ("bernoulli-bandit", bernoulli_bandit),
+        ("hidden-arm", hidden_arm),
+        ("shifting-levels", shifting_levels),
+        ("shifted-laplacian", shifted_laplacian),
+        ("alternating-laplacian", alternating_laplacian),
+        ("heat-equation", heat_equation),
+        ("random-spd", random_spd),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "alternating_laplacian",
+    "average_riverswim",
+    "bernoulli_bandit",
     "blocking",
     "boltzmann_policy",
     "bradley_terry",
@@ -88,14 +110,22 @@ __all__ = [
     "growth",
     "hard",
     "hazard",
+    "heat_equation",
+    "hidden_arm",
     "intransitive_contexts",
     "inventory",
+    "islands",
+    "path_grid",
+    "queue",
     "random_conservative",
     "random_dirichlet",
     "random_preferences",
+    "random_spd",
     "random_tournament",
     "recovering",
     "replacement",
     "riverswim",
     "rock_paper_scissors",
+    "shifted_laplacian",
+    "shifting_levels",
 ]

@@ -17,6 +17,7 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
 from theoryrl.learners.baselines.preference import (
     EGPO,
     INPO,
@@ -45,7 +46,9 @@ from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.recovering import PeriodicUCB
+from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.stepmix import EpsMix, StepMix
+from theoryrl.learners.tuner import RelaxationTuner
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -60,6 +63,25 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    PeriodicUCB,
+    UCBGreedy,
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    RoundRobinOracle,
+    PeriodicOracle,
+    OptimalCycle,
+    RandomOffsetsOracle,
+    InterleavedOracle,
+    LookaheadOracle,
+    TsallisINF,
+    BinnedTsallisINF,
+    ChebCB,
+    UCB1,
+    KLUCB,
+    ThompsonSampling,
+    Exp3,
+    FixedArm,
     NashMP,
     NashProx,
     NashMPPG,
@@ -73,17 +95,6 @@ _ALL: tuple[type[Any], ...] = (
     MMD,
     MPO,
     IteratedReference,
-    PeriodicUCB,
-    UCBGreedy,
-    BlockingUCB,
-    GPLookahead,
-    GreedyOracle,
-    RoundRobinOracle,
-    PeriodicOracle,
-    OptimalCycle,
-    RandomOffsetsOracle,
-    InterleavedOracle,
-    LookaheadOracle,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -93,16 +104,22 @@ __all__ = [
     "DOPE",
     "EGPO",
     "INPO",
+    "KLUCB",
     "LEARNERS",
     "MMD",
     "MPO",
     "OMWU",
     "PSRL",
+    "UCB1",
     "UCBVI",
     "AlwaysBaseline",
+    "BinnedTsallisINF",
     "BlockingUCB",
     "Budget",
+    "ChebCB",
     "EpsMix",
+    "Exp3",
+    "FixedArm",
     "FixedMixture",
     "GPLookahead",
     "GreedyOracle",
@@ -124,8 +141,11 @@ __all__ = [
     "PeriodicOracle",
     "PeriodicUCB",
     "RandomOffsetsOracle",
+    "RelaxationTuner",
     "RoundRobinOracle",
     "StepMix",
+    "ThompsonSampling",
+    "TsallisINF",
     "UCBGreedy",
     "learn_baseline",
 ]

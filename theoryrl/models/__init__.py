@@ -1,5 +1,6 @@
 """What a problem is: frozen dataclasses of validated, read-only arrays."""
 
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
@@ -11,6 +12,7 @@ from theoryrl.models.layouts import (
     stationary_to_toolbox,
     to_quantecon,
 )
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
@@ -24,6 +26,7 @@ from theoryrl.models.schedules import (
 )
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
     "EpisodicMDP",
     "ImplicitMDP",
     "IndexRule",
+    "LinearSystems",
+    "LossTable",
     "MarkovPolicy",
     "MatrixGame",
     "MixturePolicy",
@@ -46,10 +51,14 @@ __all__ = [
     "PullSequence",
     "RecoveringBandit",
     "RegularizedGame",
+    "RelaxationTuning",
     "RewardNoise",
+    "SPDMatrix",
     "Schedule",
     "SparseTransitions",
     "StationaryMDP",
+    "StochasticBandit",
+    "TotalRewardMDP",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

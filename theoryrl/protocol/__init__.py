@@ -5,7 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, PreferenceGame, RecoveringBandit, RegularizedGame
+from theoryrl.models import (
+    ConservativeMDP,
+    EpisodicMDP,
+    LossTable,
+    PreferenceGame,
+    RecoveringBandit,
+    RegularizedGame,
+    RelaxationTuning,
+    StochasticBandit,
+)
+from theoryrl.protocol.bandit import (
+    ArmDecision,
+    BanditObservation,
+    BanditProblem,
+    BanditSpec,
+    BlockDecision,
+    BlockPolicy,
+)
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -25,6 +42,7 @@ from theoryrl.protocol.preference import (
     PreferenceSpec,
 )
 from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
+from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
@@ -33,6 +51,9 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),
     RecoveringBandit: (RecoveringProblem, "recovering"),
+    StochasticBandit: (BanditProblem, "bandit"),
+    LossTable: (BanditProblem, "loss-table"),
+    RelaxationTuning: (pose_relaxation, "relaxation"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -82,7 +103,13 @@ def play(
 
 
 __all__ = [
+    "ArmDecision",
     "Audit",
+    "BanditObservation",
+    "BanditProblem",
+    "BanditSpec",
+    "BlockDecision",
+    "BlockPolicy",
     "Decision",
     "Duels",
     "Environment",
@@ -104,4 +131,6 @@ __all__ = [
     "Trace",
     "as_problem",
     "play",
+    "pose_relaxation",
+    "relaxation_table",
 ]

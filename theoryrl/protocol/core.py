@@ -36,6 +36,8 @@ DecisionT = TypeVar("DecisionT", bound="Decision")
 DecisionT_contra = TypeVar("DecisionT_contra", bound="Decision", contravariant=True)
 ObservationT_contra = TypeVar("ObservationT_contra", contravariant=True)
 
+NOTHING: Mapping[str, Any] = {}
+
 
 class Streams(NamedTuple):
     """Independent random streams of one run, all derived from its seed."""
@@ -73,6 +75,8 @@ class Outcome(NamedTuple):
     values, benchmarks
         Exact values of these rounds and of the best decision in each, shape [rounds], where they depend
         on the round; None where `Problem.value` and `Problem.benchmark` tell.
+    diagnostics
+        With values of their own, rounds may have numbers of their own for the trace: name to [rounds].
     """
 
     observation: Any
@@ -80,6 +84,7 @@ class Outcome(NamedTuple):
     finished: bool
     values: Float[np.ndarray, " N"] | None = None
     benchmarks: Float[np.ndarray, " N"] | None = None
+    diagnostics: Mapping[str, np.ndarray] = NOTHING
 
 
 @runtime_checkable
@@ -205,7 +210,7 @@ class Run:
                 outcome = environment.interact(decision, 1 if self._stepwise else target - played)
                 state = learner.update(state, decision, outcome.observation)
                 played += outcome.rounds
-                self._ledger.enter(outcome.rounds, outcome.values, outcome.benchmarks)
+                self._ledger.enter(outcome.rounds, outcome.values, outcome.benchmarks, outcome.diagnostics)
                 if outcome.finished:
                     decision = None
         finally:

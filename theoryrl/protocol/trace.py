@@ -132,6 +132,7 @@ class Ledger:
         self._lengths: list[Int[np.ndarray, " N"] | int] = []
         self._values: list[Float[np.ndarray, " N"] | float] = []
         self._benchmarks: list[Float[np.ndarray, " N"] | float] = []
+        self._shown: list[Mapping[str, np.ndarray]] = []
 
     def open(self, diagnostics: Mapping[str, float], value: float | None, benchmark: float | None) -> None:
         """Begin a decision; its value and benchmark are None where they change with the round."""
@@ -143,8 +144,9 @@ class Ledger:
         rounds: int,
         values: Float[np.ndarray, " N"] | None = None,
         benchmarks: Float[np.ndarray, " N"] | None = None,
+        diagnostics: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Enter rounds of the decision that was opened last.
+        """Enter rounds of the decision that was opened last; `diagnostics` are numbers of single rounds.
 
         Raises
         ------
@@ -168,6 +170,8 @@ class Ledger:
         if benchmarks is None:
             benchmarks = np.full(rounds, _told("benchmark", benchmark))
         self._append(row, np.ones(rounds, dtype=np.int64), values, benchmarks)
+        if diagnostics:
+            self._shown.append(diagnostics)
 
     def _append(self, row: int, lengths: Any, values: Any, benchmarks: Any) -> None:
         self._rows.append(row)
@@ -186,9 +190,14 @@ class Ledger:
             lengths=_joined(self._lengths, np.int64),
             stretch_values=_joined(self._values, np.float64),
             stretch_benchmarks=_joined(self._benchmarks, np.float64),
-            stretch_diagnostics={name: column[rows] for name, column in columns.items()},
+            stretch_diagnostics={name: column[rows] for name, column in columns.items()} | self._of_rounds(),
             **who,
         )
+
+    def _of_rounds(self) -> dict[str, Float[np.ndarray, " E"]]:
+        """Return the diagnostics of single rounds; either all rounds have them or none."""
+        names = self._shown[0] if self._shown else ()
+        return {name: _joined([shown[name] for shown in self._shown], np.float64) for name in names}
 
 
 def _told(name: str, number: float | None) -> float:

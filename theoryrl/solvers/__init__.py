@@ -8,6 +8,7 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import (
+    AverageRewardMDP,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
@@ -17,8 +18,28 @@ from theoryrl.models import (
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
+    TotalRewardMDP,
 )
-from theoryrl.solvers import coefficients, discounted, episodic, preference, recovering, tabular_class
+from theoryrl.solvers import (
+    average,
+    coefficients,
+    discounted,
+    episodic,
+    preference,
+    recovering,
+    relaxation,
+    tabular_class,
+    total,
+)
+from theoryrl.solvers.average import (
+    bias_span,
+    diameter,
+    gain_and_bias,
+    hitting_times,
+    mixing_time,
+    stationary_distributions,
+)
+from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
 from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.constrained import (
     ConstrainedSolution,
@@ -37,8 +58,10 @@ from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
+from theoryrl.solvers.relaxation import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
+from theoryrl.solvers.total import proper_states
 
 _ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
     ("auto", discounted.auto),
@@ -56,14 +79,6 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
-    PreferenceGame: Registry(
-        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
-    ),
-    RegularizedGame: Registry(
-        "method",
-        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
-    ),
-    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
     DiscountedMDP: Registry(
         "method",
         [
@@ -73,6 +88,23 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         ],
     ),
     ImplicitMDP: Registry("method", _ITERATIVE),
+    AverageRewardMDP: Registry(
+        "method",
+        [
+            ("auto", average.auto),
+            ("policy-iteration", average.policy_iteration),
+            ("multichain-policy-iteration", average.multichain_policy_iteration),
+            ("relative-value-iteration", average.relative_value_iteration),
+            ("linear-program", average.linear_program),
+        ],
+    ),
+    TotalRewardMDP: Registry(
+        "method",
+        [
+            ("policy-iteration", total.policy_iteration),
+            ("interval-iteration", total.interval_iteration),
+        ],
+    ),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
     RecoveringBandit: Registry(
         "method",
@@ -81,6 +113,14 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("periodic", recovering.purely_periodic),
         ],
     ),
+    PreferenceGame: Registry(
+        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
+    ),
+    RegularizedGame: Registry(
+        "method",
+        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
+    ),
+    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -122,21 +162,34 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
 __all__ = [
     "METHODS",
-    "Solution",
-    "solve",
     "ConstrainedSolution",
+    "EndComponents",
     "InfeasibleError",
     "InterruptedSolve",
     "NotConvergedError",
+    "Solution",
     "anderson_value_iteration",
+    "average",
+    "bias_span",
+    "communicating_classes",
     "constrained_linear_program",
+    "diameter",
     "discounted",
+    "gain_and_bias",
+    "hitting_times",
+    "mixing_time",
     "modified_policy_iteration",
     "policy_iteration",
+    "proper_states",
+    "recurrent_classes",
+    "solve",
+    "stationary_distributions",
+    "total",
     "value_iteration",
     *coefficients.__all__,
     *episodic.__all__,
     *preference.__all__,
     *recovering.__all__,
+    *relaxation.__all__,
     *tabular_class.__all__,
 ]

@@ -71,6 +71,7 @@ class Tabular:
         self.row_sum_error = row_sum_error
         self.threads = available_threads() if threads is None else check_count("threads", threads)
         self.active = mask.copy()
+        self._buffers: tuple[np.ndarray, np.ndarray] | None = None
         if isinstance(P, SparseTransitions):
             self.rows: Any = (P.probabilities, P.next_states, P.row_starts)
             terms, self.work = P.longest_row, float(P.probabilities.size)
@@ -92,14 +93,15 @@ class Tabular:
         in_parts(_kernels.bellman, self.n_states, self.work, self.threads, *arguments)
 
     def policy(self, actions: np.ndarray) -> PolicyBackup:
-        """Return the function that writes Q_h(s, actions[s]) into W.
+        """Return the function that writes Q_h(s, actions[s]) into W; the one before is void then.
 
         Sparse rows of the policy are copied, an A-th of the model: rows that are short and far apart
         waste most of every cache line that they touch. Dense rows are long, and read in place.
         """
         rows, r, chosen = self.rows, self.r, actions
         if isinstance(self.P, SparseTransitions):
-            starts, successors, weights = copy_policy_rows(self.P, actions)
+            starts, successors, weights = copy_policy_rows(self.P, actions, self._buffers)
+            self._buffers = successors, weights
             rows = weights, successors, starts
             r = self.r[np.arange(self.n_states), actions][:, None]
             chosen = np.zeros_like(actions)
@@ -132,12 +134,21 @@ def operator_of(mdp: DiscountedMDP | ImplicitMDP, threads: int | None = None) ->
     return Tabular.of(mdp, threads)
 
 
-def copy_policy_rows(P: SparseTransitions, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (starts, successors, weights) of the rows that a policy takes."""
+def copy_policy_rows(
+    P: SparseTransitions, actions: np.ndarray, buffers: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (starts, successors, weights) of the rows that a policy takes.
+
+    The last two are written into `buffers` if these have the right size: new memory costs more than the
+    copy.
+    """
     starts = np.zeros(actions.size + 1, dtype=P.row_starts.dtype)
     _kernels.policy_row_starts(P.row_starts, actions, P.n_actions, starts)
-    successors = np.empty(int(starts[-1]), dtype=P.next_states.dtype)
-    weights = np.empty(int(starts[-1]))
+    if buffers is None or buffers[0].size != starts[-1]:
+        buffers = np.empty(int(starts[-1]), dtype=P.next_states.dtype), np.empty(int(starts[-1]))
+    successors, weights = buffers
+    for array in buffers:
+        array.setflags(write=True)
     _kernels.policy_rows(
         P.row_starts, P.next_states, P.probabilities, actions, P.n_actions, starts, successors, weights
     )
