@@ -42,9 +42,6 @@ HEADER = "theoryrl"
 KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        MatrixGame,
-        PreferenceGame,
-        RegularizedGame,
         AverageRewardMDP,
         ConservativeMDP,
         ConstrainedMDP,
@@ -64,6 +61,9 @@ KINDS: Mapping[str, type[Any]] = {
         Policy,
         PullSequence,
         RecoveringBandit,
+        PreferenceGame,
+        RegularizedGame,
+        MatrixGame,
         RewardNoise,
         SparseTransitions,
         TotalRewardMDP,
