@@ -79,14 +79,6 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
-    PreferenceGame: Registry(
-        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
-    ),
-    RegularizedGame: Registry(
-        "method",
-        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
-    ),
-    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
     DiscountedMDP: Registry(
         "method",
         [
@@ -121,6 +113,14 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("periodic", recovering.purely_periodic),
         ],
     ),
+    PreferenceGame: Registry(
+        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
+    ),
+    RegularizedGame: Registry(
+        "method",
+        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
+    ),
+    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
