@@ -50,7 +50,7 @@ def test_theorem_holds(reports: dict[str, Any], key: str) -> None:
 
 
 def test_regret_bounds_say_something_where_they_are_checked(reports: dict[str, Any]) -> None:
-    for key in ("regret", "regret-on-event"):
+    for key in ("regret", "regret-on-event", "doubling"):
         assert not reports[f"recovering.{key}"].vacuous
 
 
@@ -356,6 +356,7 @@ class Forgetful(PeriodicUCB):
         (Forgetful, phases.small_runs, ["potential"]),
         (Idle, phases.open_runs, ["regret"]),
         (Idle, phases.long_runs, ["regret-on-event"]),
+        (Idle, phases.doubling_runs, ["doubling"]),
         (NeverDoubts, phases.regret_curves, ["planner-regret"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else "-".join(value),

@@ -384,6 +384,17 @@ def test_solve_reads_a_file_and_any_method(tmp_path, method):
     assert value == pytest.approx(2.8, abs=1e-9)
 
 
+def test_solve_takes_games():
+    answer = json.loads(call("solve", "rock-paper-scissors", "--json").output)
+    assert answer["value"] == answer["upper"] == 0.5
+    assert 0 < answer["gap"] < 1e-15
+    output = call(
+        "solve", "intransitive-contexts:n_contexts=3", "--method", "mirror-prox", "--tol", "1e-9"
+    ).output
+    assert "(context " in output
+    assert "by context: " in output
+
+
 @pytest.mark.parametrize("key", ["replacement", "inventory", "discounted-random", "growth:n_capital=10"])
 def test_solve_proves_the_values_of_models_without_a_horizon(key, tmp_path):
     result = call("solve", key, "--tol", "1e-7", "--output", tmp_path / "answer.npz", "--json", "--progress")

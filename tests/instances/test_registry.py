@@ -8,14 +8,15 @@ import pytest
 from scipy import sparse
 
 from theoryrl.instances import INSTANCES
-from theoryrl.models import AverageRewardMDP, ConservativeMDP, DiscountedMDP, EpisodicMDP
-from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.models import AverageRewardMDP, ConservativeMDP, DiscountedMDP, EpisodicMDP, RegularizedGame
+from theoryrl.solvers import backward_induction, exploitability_gap, policy_value
 
 NAN, INF = float("nan"), float("inf")
 SEEDED = [key for key in INSTANCES if "seed" in inspect.signature(INSTANCES[key]).parameters]
 
 
 EPISODIC = [key for key in INSTANCES if isinstance(INSTANCES[key](), EpisodicMDP | ConservativeMDP)]
+GAMES = [key for key in INSTANCES if isinstance(INSTANCES[key](), RegularizedGame)]
 STATIONARY = [key for key in INSTANCES if isinstance(INSTANCES[key](), AverageRewardMDP | DiscountedMDP)]
 
 
@@ -82,6 +83,13 @@ def test_an_episodic_instance_starts_in_one_state_and_has_something_to_gain(key)
     assert backward_induction(mdp).start_value > 0
 
 
+@pytest.mark.parametrize("key", GAMES)
+def test_a_game_has_something_to_gain(key):
+    model = INSTANCES[key]()
+    assert np.abs(model.game.skew).max() > 0.1
+    assert exploitability_gap(model, model.log_reference).min() > 0
+
+
 @pytest.mark.parametrize("key", STATIONARY)
 def test_an_instance_without_a_horizon_has_something_to_gain(key):
     assert (INSTANCES[key]().r > 0).any()
@@ -107,6 +115,13 @@ def test_another_seed_gives_another_model(key):
 
 
 REJECTED = [
+    ("average-riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
+    ("queue", {"capacity": 0}, "capacity must be at least 1; got 0"),
+    ("queue", {"arrival": 0.7}, r"arrival \+ service must be at most 1; got 0\.7 \+ 0\.6"),
+    ("queue", {"service": 0.0}, r"service must be positive; got 0\.0"),
+    ("islands", {"n_islands": 0}, "n_islands must be at least 1; got 0"),
+    ("islands", {"safety": 1.5}, r"safety must be .*\[0, 1\]; got 1\.5"),
+    ("path-grid", {"slip": -0.1}, r"slip must be .*\[0, 1\]; got -0\.1"),
     ("riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
     ("riverswim", {"horizon": 0}, "horizon must be at least 1; got 0"),
     ("riverswim", {"n_states": 10**8}, "P of shape .* needs .* GiB"),
@@ -155,6 +170,15 @@ REJECTED = [
     ("hard", {"kappa": -1.0}, r"kappa must be positive; got -1\.0"),
     ("coupon", {"n_states": 0}, "n_states must be at least 1; got 0"),
     ("coupon", {"kappa": 1.01}, r"kappa must be .* got 1\.01"),
+    ("rock-paper-scissors", {"beta": 0.0}, r"beta must be positive; got 0\.0"),
+    ("rock-paper-scissors", {"bias": NAN}, "log_reference.* must be finite"),
+    ("random-preferences", {"n_actions": 0}, "n must be at least 1; got 0"),
+    ("random-preferences", {"seed": -1}, "seed must be at least 0; got -1"),
+    ("intransitive-contexts", {"n_contexts": 0}, "n_contexts must be at least 1; got 0"),
+    ("intransitive-contexts", {"scale": 0.0}, r"scale must be positive; got 0\.0"),
+    ("random-tournament", {"n_actions": 0}, "n_actions must be at least 1; got 0"),
+    ("bradley-terry", {"spread": -1.0}, r"spread must be positive; got -1\.0"),
+    ("bradley-terry", {"n_actions": 10**6}, "P of shape .* needs .* GiB"),
     ("domingues-tree", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
     ("domingues-tree", {"depth": 0}, "depth must be at least 1 and at most 30; got 0"),
     ("domingues-tree", {"depth": 30, "horizon": 40}, "P of shape .* needs .* GiB"),

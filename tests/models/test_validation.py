@@ -19,9 +19,12 @@ from theoryrl.models import (
     DeterministicPolicy,
     DiscountedMDP,
     EpisodicMDP,
+    MatrixGame,
     MixturePolicy,
     OfflineDataset,
     Policy,
+    PreferenceGame,
+    RegularizedGame,
     RewardNoise,
 )
 from theoryrl.models._validation import check_fraction, check_real
@@ -38,6 +41,8 @@ class Constructor:
     real: tuple = ()
     integer: dict = field(default_factory=dict)
     distributions: tuple = ()
+    bound: tuple = ()
+    """Arrays whose entries depend on each other, so that not every array of numbers will do."""
 
     def with_argument(self, name, value):
         return self.build(**{**self.arguments, name: value})
@@ -89,6 +94,24 @@ def constructors():
             real=("weights",),
             distributions=("weights",),
         ),
+        "PreferenceGame": Constructor(
+            PreferenceGame,
+            {"P": np.full((2, A, A), 0.5), "rho": random_rows(rng, (2,), False)},
+            real=("P", "rho"),
+            distributions=("rho",),
+            bound=("P",),
+        ),
+        "RegularizedGame": Constructor(
+            RegularizedGame,
+            {
+                "game": PreferenceGame(np.full((A, A), 0.5)),
+                "beta": 0.1,
+                "log_reference": np.log(random_rows(rng, (1, A), False)),
+            },
+            real=("log_reference",),
+            bound=("log_reference",),
+        ),
+        "MatrixGame": Constructor(MatrixGame, {"payoff": rng.random((S, A))}, real=("payoff",)),
         "DiscountedMDP": Constructor(
             DiscountedMDP,
             {"P": mdp.P[0], "r": mdp.r[0], "gamma": 0.9},
@@ -318,6 +341,8 @@ def test_lists_narrower_numbers_and_strides_are_taken_exactly(constructor, name)
     expected = getattr(constructor.with_argument(name, array), name)
     for same in (array.tolist(), np.asfortranarray(array), np.repeat(array, 2, axis=-1)[..., ::2]):
         np.testing.assert_array_equal(getattr(constructor.with_argument(name, same), name), expected)
+    if name in constructor.bound:
+        return
     zeros_and_ones = np.zeros(array.shape, np.int8 if name in constructor.real else np.uint16)
     zeros_and_ones[..., 0] = 1
     model = constructor.with_argument(name, zeros_and_ones)

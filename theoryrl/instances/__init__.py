@@ -31,6 +31,13 @@ from theoryrl.instances.linear_systems import (
     random_spd,
     shifted_laplacian,
 )
+from theoryrl.instances.preferences import (
+    bradley_terry,
+    intransitive_contexts,
+    random_preferences,
+    random_tournament,
+    rock_paper_scissors,
+)
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
@@ -54,6 +61,11 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("rock-paper-scissors", rock_paper_scissors),
+        ("random-preferences", random_preferences),
+        ("intransitive-contexts", intransitive_contexts),
+        ("random-tournament", random_tournament),
+        ("bradley-terry", bradley_terry),
         ("replacement", replacement),
         ("inventory", inventory),
         ("discounted-gridworld", discounted_gridworld),
@@ -84,6 +96,7 @@ __all__ = [
     "bernoulli_bandit",
     "blocking",
     "boltzmann_policy",
+    "bradley_terry",
     "coin",
     "combination_lock",
     "coupon",
@@ -99,16 +112,20 @@ __all__ = [
     "hazard",
     "heat_equation",
     "hidden_arm",
+    "intransitive_contexts",
     "inventory",
     "islands",
     "path_grid",
     "queue",
     "random_conservative",
     "random_dirichlet",
+    "random_preferences",
     "random_spd",
+    "random_tournament",
     "recovering",
     "replacement",
     "riverswim",
+    "rock_paper_scissors",
     "shifted_laplacian",
     "shifting_levels",
 ]

@@ -18,6 +18,18 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.preference import (
+    EGPO,
+    INPO,
+    MMD,
+    MPO,
+    OMWU,
+    IteratedReference,
+    NashEMA,
+    NashMD,
+    NashMDPG,
+    OnlineIPO,
+)
 from theoryrl.learners.baselines.recovering import (
     BlockingUCB,
     GPLookahead,
@@ -30,6 +42,8 @@ from theoryrl.learners.baselines.recovering import (
     RoundRobinOracle,
     UCBGreedy,
 )
+from theoryrl.learners.nash_mp import NashMP, NashProx
+from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
@@ -49,6 +63,19 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    NashMP,
+    NashProx,
+    NashMPPG,
+    NashMD,
+    NashMDPG,
+    NashEMA,
+    OnlineIPO,
+    INPO,
+    EGPO,
+    OMWU,
+    MMD,
+    MPO,
+    IteratedReference,
     PeriodicUCB,
     UCBGreedy,
     BlockingUCB,
@@ -75,8 +102,13 @@ LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for 
 __all__ = [
     "BPIUCBVI",
     "DOPE",
+    "EGPO",
+    "INPO",
     "KLUCB",
     "LEARNERS",
+    "MMD",
+    "MPO",
+    "OMWU",
     "PSRL",
     "UCB1",
     "UCBVI",
@@ -92,8 +124,16 @@ __all__ = [
     "GPLookahead",
     "GreedyOracle",
     "InterleavedOracle",
+    "IteratedReference",
     "LearnedBaseline",
     "LookaheadOracle",
+    "NashEMA",
+    "NashMD",
+    "NashMDPG",
+    "NashMP",
+    "NashMPPG",
+    "NashProx",
+    "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
     "OptimalCycle",

@@ -15,6 +15,7 @@ from theoryrl.models.layouts import (
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.schedules import (
     IndexRule,
@@ -40,13 +41,16 @@ __all__ = [
     "LinearSystems",
     "LossTable",
     "MarkovPolicy",
+    "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
     "OffsetSchedule",
     "PeriodicSchedule",
     "Policy",
+    "PreferenceGame",
     "PullSequence",
     "RecoveringBandit",
+    "RegularizedGame",
     "RelaxationTuning",
     "RewardNoise",
     "SPDMatrix",

@@ -28,6 +28,7 @@ from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
@@ -52,12 +53,15 @@ KINDS: Mapping[str, type[Any]] = {
         RelaxationTuning,
         SPDMatrix,
         StochasticBandit,
+        MatrixGame,
         IndexRule,
         MixturePolicy,
         OfflineDataset,
         OffsetSchedule,
         PeriodicSchedule,
         Policy,
+        PreferenceGame,
+        RegularizedGame,
         PullSequence,
         RecoveringBandit,
         RewardNoise,

@@ -9,7 +9,9 @@ from theoryrl.models import (
     ConservativeMDP,
     EpisodicMDP,
     LossTable,
+    PreferenceGame,
     RecoveringBandit,
+    RegularizedGame,
     RelaxationTuning,
     StochasticBandit,
 )
@@ -32,6 +34,13 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.preference import (
+    Duels,
+    EquilibriumAudit,
+    PreferenceDecision,
+    PreferenceProblem,
+    PreferenceSpec,
+)
 from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
 from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
@@ -39,6 +48,8 @@ from theoryrl.protocol.trace import Trace
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    PreferenceGame: (PreferenceProblem, "preference"),
+    RegularizedGame: (PreferenceProblem, "regularized-preference"),
     RecoveringBandit: (RecoveringProblem, "recovering"),
     StochasticBandit: (BanditProblem, "bandit"),
     LossTable: (BanditProblem, "loss-table"),
@@ -100,12 +111,17 @@ __all__ = [
     "BlockDecision",
     "BlockPolicy",
     "Decision",
+    "Duels",
     "Environment",
     "EpisodicDecision",
     "EpisodicProblem",
     "EpisodicSpec",
+    "EquilibriumAudit",
     "Learner",
     "Outcome",
+    "PreferenceDecision",
+    "PreferenceProblem",
+    "PreferenceSpec",
     "Problem",
     "RecoveringDecision",
     "RecoveringProblem",

@@ -14,7 +14,10 @@ from theoryrl.models import (
     DiscountedMDP,
     EpisodicMDP,
     ImplicitMDP,
+    MatrixGame,
+    PreferenceGame,
     RecoveringBandit,
+    RegularizedGame,
     TotalRewardMDP,
 )
 from theoryrl.solvers import (
@@ -22,6 +25,7 @@ from theoryrl.solvers import (
     coefficients,
     discounted,
     episodic,
+    preference,
     recovering,
     relaxation,
     tabular_class,
@@ -51,6 +55,8 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.preference import *  # noqa: F403
+from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.relaxation import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
@@ -73,6 +79,14 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    PreferenceGame: Registry(
+        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
+    ),
+    RegularizedGame: Registry(
+        "method",
+        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
+    ),
+    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
     DiscountedMDP: Registry(
         "method",
         [
@@ -174,6 +188,7 @@ __all__ = [
     "value_iteration",
     *coefficients.__all__,
     *episodic.__all__,
+    *preference.__all__,
     *recovering.__all__,
     *relaxation.__all__,
     *tabular_class.__all__,

@@ -280,6 +280,46 @@ def long_runs(scope: Scope, make: Make = PeriodicUCB) -> Iterator[PhaseRun]:
         yield audited_run(recovering(), make(delta=DELTA), 1_000_000, seed, f"concave, seed {seed}")
 
 
+@dataclass(frozen=True, eq=False)
+class DoublingRun(Evidence):
+    """A run that was not told its horizon: the lengths of its epochs, and whether their bounds were true."""
+
+    regret: float
+    trivial: float
+    guaranteed_regret: float
+    good: bool
+
+
+@dataclass
+class EpochAudit:
+    """Compares the bounds with the truth in epochs that each have their own grid."""
+
+    epochs: dict[int, int] = field(default_factory=dict)
+    good: bool = True
+
+    def __call__(self, problem: RecoveringProblem, state: Any, decision: Any) -> Mapping[str, float]:
+        """Note the epoch, and whether R <= U <= R + 2 width."""
+        self.epochs[state.end] = state.T
+        excess = state.U - problem.bandit.at(state.grid)
+        width = 2 * state.radius / np.sqrt(np.maximum(state.n, 1))
+        true = (excess >= 0) & ((excess <= width + 1e-12) | (state.n == 0))
+        self.good = self.good and bool(true.all())
+        return {}
+
+
+def doubling_runs(scope: Scope, make: Make = PeriodicUCB) -> Iterator[DoublingRun]:
+    """Yield runs with doubling epochs on the open bandit, long enough for the sum of bounds to bite."""
+    bandit, T = open_bandit(), 300_000
+    rho = planner_ratio(bandit.K, best_classes(bandit.K))
+    trivial = rho * float(fluid_bound(bandit).upper) * T
+    for seed in scope.seeds(1, 10):
+        audit, learner = EpochAudit(), make(horizon="doubling", delta=DELTA)
+        trace = play(RecoveringProblem(bandit, reference="bound"), learner, T, seed, audit=audit)
+        bound = sum(regret_bound(bandit.n_arms, bandit.K, length, DELTA) for length in audit.epochs.values())
+        regret = trivial - float(trace.values.sum())
+        yield DoublingRun(f"open, seed {seed}", regret, trivial, bound, audit.good, **credentials(trace))
+
+
 def noise_free_runs(scope: Scope, make: Make = PeriodicUCB) -> Iterator[PhaseRun]:
     """Yield runs whose rewards are the means themselves."""
     rng = np.random.default_rng([scope.seed, 62])

@@ -21,6 +21,9 @@ SHORT_HORIZONS = (1, 2, 5, 20, 60)
 LINEAR_PROGRAM = 1e-7
 """Feasibility and optimality tolerance of HiGHS."""
 
+DUALITY_GAP = 2e-12
+"""The capacity that may be overfilled by rounding (1e-12) at a price of at most 1, and as much again."""
+
 _PAGE = "Recovering page"
 _ON_EVENT = ("the bounds of the run are true (recovering.optimism, recovering.width)",)
 _MONOTONE = ("non-decreasing curves",)
@@ -119,7 +122,7 @@ OFFLINE = (
         source=_PAGE + ", the relaxation",
         kind=Kind.IDENTITY,
         mark=Mark.OURS,
-        tolerance=1e-12,
+        tolerance=DUALITY_GAP,
         evidence=schedules.relaxations,
         measured=lambda case: case.fluid.upper,
         bound=lambda case: case.fluid.lower,
@@ -514,6 +517,19 @@ ONLINE = (
         bound=lambda run: run.guaranteed_regret,
         trivial=lambda run: run.trivial,
         series=_regret_series,
+    ),
+    Theorem(
+        key="recovering.doubling",
+        statement="With doubling epochs the regret is at most the sum of the bounds of its epochs.",
+        source=_PAGE + ", the online algorithm",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=phases.doubling_runs,
+        given=lambda run: run.good,
+        measured=lambda run: run.regret,
+        bound=lambda run: run.guaranteed_regret,
+        trivial=lambda run: run.trivial,
     ),
     Theorem(
         key="recovering.rate-in-time",

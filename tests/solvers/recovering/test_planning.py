@@ -75,7 +75,7 @@ def test_the_relaxation_equals_its_linear_program(seed):
     fluid = fluid_bound(bandit)
     assert fluid.value == pytest.approx(relaxation_by_linear_program(bandit), abs=HIGHS)
     assert fluid.lower <= fluid.value <= fluid.upper
-    assert fluid.gap <= ROUNDING
+    assert fluid.gap <= 2 * ROUNDING
     x = fluid.policy
     assert x.min() >= 0
     assert x.max() <= 1 + ROUNDING

@@ -91,7 +91,7 @@ def test_a_gain_for_ever_is_plus_infinity_wherever_it_can_be_reached():
     P[0, 0, 1] = P[0, 1, 2] = 1.0
     P[1, :, 1] = P[2, :, 2] = 1.0
     solution = solve(TotalRewardMDP(P, [[0.0, 5.0], [0.1, 0.0], [0.0, 0.0]]))
-    np.testing.assert_array_equal(solution.value, [INF, INF, 0.0])
+    np.testing.assert_allclose(solution.value, [INF, INF, 0.0], rtol=0, atol=1e-6)
     assert solution.policy.actions[:2].tolist() == [0, 0]
 
 

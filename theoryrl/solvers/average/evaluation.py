@@ -1,6 +1,6 @@
 r"""Gain and bias of a policy, for any chain: several recurrent classes, transient states, periods.
 
-With the recurrent classes C of the chain, p_C(s) the chance to end in C, and D its deviation matrix,
+With the recurrent classes C of the chain, p_C(s) the chance to end in C, and D its deviation matrix::
 
     g(s) = sum_C p_C(s) g_C,    g_C = pi_C . r,    h = D r,
 
@@ -8,7 +8,7 @@ and they solve g = P g, g + h = r + P h, with pi_C . h = 0 in every class (Puter
 8.2.6 and appendix A).
 
 Certificate. In a class, any h' gives min rho <= g_C <= max rho for rho = r + P h' - h'. Its error
-e = h - h' solves Poisson's equation for rho, so that for the anchor z of the class
+e = h - h' solves Poisson's equation for rho, so that for the anchor z of the class::
 
     |e(s) - e(z)| = |E_s sum_{t < T_z} (rho(s_t) - g_C)| <= w(s) (max rho - min rho),
 

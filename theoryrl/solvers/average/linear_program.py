@@ -1,5 +1,7 @@
 r"""The linear program of the average reward, solved by HiGHS, for several communicating classes.
 
+The program is::
+
     minimise   sum_s v(s) + sum_C g_C
     subject to g_C + h(s) >= r(s, a) + sum_t P(t | s, a) h(t)   for s in C and the inner actions a,
                v(s) >= g_C                                      for s in C,
@@ -22,7 +24,7 @@ from theoryrl.models._validation import check_type
 from theoryrl.solvers.average._certificate import ClassBounds, Setting
 from theoryrl.solvers.average.policy_iteration import PolicySearch
 from theoryrl.solvers.average.solution import GainSolution
-from theoryrl.solvers.discounted._search import NotConvergedError, check_tolerance
+from theoryrl.solvers.solution import NotConvergedError, check_tolerance
 
 VISITED = 1e-9
 """Frequencies below this share of the largest are taken for the program's rounding."""

@@ -1,8 +1,8 @@
 r"""Stationary laws and mixing times of a policy's chain.
 
 Certificate of a law p' with p' P - p' = nu: for 0 <= f <= 1 let h solve Poisson's equation f - p f =
-(I - P) h. Then (p' - p) f = p' (I - P) h = -nu h, and |h| <= 2 max w with h = 0 in an anchor that is
-reached within expected time w; so
+(I - P) h. Then (p' - p) f = p' (I - P) h = -nu h, and ``|h| <= 2 max w`` with h = 0 in an anchor that is
+reached within expected time w; so::
 
     |p' - p|_1 <= 2 max(w) |nu|_1,    up to the constants that rounding adds.
 

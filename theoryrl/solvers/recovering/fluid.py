@@ -72,11 +72,12 @@ def fluid_bound(bandit: RecoveringBandit) -> FluidSolution:
         above[arm] = grid[vertices[arm, levels[arm]]]
     low, high = _frequency(below), _frequency(above)
     error = rounding_unit(4 * N + 8) * (value + bandit.K * price)
+    overfilled = _kernels.FILLED * price  # an edge that exceeds the room by less than this is taken whole
     dual = bandit.K * price + float(np.maximum(((R - price) / grid).max(axis=1), 0.0).sum())
     return FluidSolution(
         value=np.array(value),
         policy=low + share * (high - low),
-        lower=np.array(value - error),
+        lower=np.array(value - error - overfilled),
         upper=np.array(dual + error),
         iterations=int(levels.sum()) + (arm >= 0),
         method="steepest edges",
