@@ -69,11 +69,11 @@ def counts_at(tuning: RelaxationTuning, omegas: Float[np.ndarray, " T"]) -> Int[
         if (int(u), float(omega)) in known:
             continue
         check_omega(f"omegas[{t}]", float(omega))
-        matrix = systems.matrices[systems.matrix[u]]
-        starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[u : u + 1]
+        matrix, one = systems.matrices[systems.matrix[u]], np.array([u])  # copies, which kernels expect
+        starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[one]
         count = np.zeros((1, 1), dtype=np.int64)
         _kernels.count_table(
-            method, *matrix.arrays, systems.scale[u : u + 1], systems.shift[u : u + 1], systems.targets[u :
+            method, *matrix.arrays, systems.scale[one], systems.shift[one], systems.targets[u :
             u + 1], starts, np.array([omega]), tuning.tolerance, tuning.max_iterations, count,
         )  # fmt: skip
         known[int(u), float(omega)] = int(count[0, 0])
