@@ -40,9 +40,17 @@ def iteration_table(tuning: RelaxationTuning, reversed_order: bool = False) -> I
         starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[mine]
         part = np.zeros((len(mine), len(tuning.omegas)), dtype=np.int64)
         failed = _kernels.count_table(
-            method, *matrix.arrays, systems.scale[mine], systems.shift[mine], systems.targets[mine],
-            starts, np.array(tuning.omegas), tuning.tolerance, tuning.max_iterations, part,
-        )  # fmt: skip
+            method,
+            *matrix.arrays,
+            systems.scale[mine],
+            systems.shift[mine],
+            systems.targets[mine],
+            starts,
+            np.array(tuning.omegas),
+            tuning.tolerance,
+            tuning.max_iterations,
+            part,
+        )
         if failed >= 0:
             raise NotPositiveDefiniteError(
                 f"A of system {mine[failed]} must be positive definite; conjugate gradients met a direction "
@@ -73,8 +81,16 @@ def counts_at(tuning: RelaxationTuning, omegas: Float[np.ndarray, " T"]) -> Int[
         starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[one]
         count = np.zeros((1, 1), dtype=np.int64)
         _kernels.count_table(
-            method, *matrix.arrays, systems.scale[one], systems.shift[one], systems.targets[u :
-            u + 1], starts, np.array([omega]), tuning.tolerance, tuning.max_iterations, count,
-        )  # fmt: skip
+            method,
+            *matrix.arrays,
+            systems.scale[one],
+            systems.shift[one],
+            systems.targets[one],
+            starts,
+            np.array([omega]),
+            tuning.tolerance,
+            tuning.max_iterations,
+            count,
+        )
         known[int(u), float(omega)] = int(count[0, 0])
     return np.array([known[int(u), float(w)] for u, w in zip(systems.order, values, strict=True)])
