@@ -52,10 +52,7 @@ def iteration_table(tuning: RelaxationTuning, reversed_order: bool = False) -> I
             part,
         )
         if failed >= 0:
-            raise NotPositiveDefiniteError(
-                f"A of system {mine[failed]} must be positive definite; conjugate gradients met a direction "
-                "of non-positive curvature"
-            )
+            raise _indefinite(int(mine[failed]))
         counts[mine] = part
     return counts
 
@@ -80,7 +77,7 @@ def counts_at(tuning: RelaxationTuning, omegas: Float[np.ndarray, " T"]) -> Int[
         matrix, one = systems.matrices[systems.matrix[u]], np.array([u])  # copies, which kernels expect
         starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[one]
         count = np.zeros((1, 1), dtype=np.int64)
-        _kernels.count_table(
+        failed = _kernels.count_table(
             method,
             *matrix.arrays,
             systems.scale[one],
@@ -92,5 +89,14 @@ def counts_at(tuning: RelaxationTuning, omegas: Float[np.ndarray, " T"]) -> Int[
             tuning.max_iterations,
             count,
         )
+        if failed >= 0:
+            raise _indefinite(int(u))
         known[int(u), float(omega)] = int(count[0, 0])
     return np.array([known[int(u), float(w)] for u, w in zip(systems.order, values, strict=True)])
+
+
+def _indefinite(u: int) -> NotPositiveDefiniteError:
+    return NotPositiveDefiniteError(
+        f"A of system {u} must be positive definite; conjugate gradients met a direction of non-positive "
+        "curvature"
+    )
