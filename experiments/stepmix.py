@@ -293,7 +293,7 @@ def margins(setting: Setting) -> Part:
             for seed in range(seeds)
         ]
         counts = np.array([caution(t) for t in setting.map(play, jobs)]).reshape(len(kappas), seeds)
-        slope = slope_interval(1 / kappas, counts)
+        slope = slope_interval(1 / kappas, counts, paired=True)  # the same seeds at every margin
         text = f"{slope.estimate:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
         band(ax, 1 / kappas, counts.T, who, f"{who}: slope {text}")
         ax.plot(1 / kappas, counts.mean(axis=1), "o", color=STYLE[who][0], markersize=4)

@@ -62,6 +62,17 @@ def test_theorem_holds_on_exact_models(reports: dict[str, Any], key: str) -> Non
     assert report.instances > 0
 
 
+@pytest.mark.parametrize("bounds", conservative.LONG_ENOUGH)
+def test_runs_behind_the_safety_theorem_leave_the_baseline(bounds: str) -> None:
+    """A run that only plays the baseline is safe whatever the bounds are, and would be no evidence."""
+    rounds, names = conservative.LONG_ENOUGH[bounds]
+    for name in names:
+        for make, options in conservative.ALGORITHMS:
+            learner = make(delta=0.05, refresh_growth=conservative.GROWTH, bounds=bounds, **options)
+            run = audited_run(conservative.named_models()[name], learner, rounds, 0, name)
+            assert (run.column("kind") != BASELINE).any()
+
+
 # Mutants of the decision.
 
 
@@ -368,6 +379,24 @@ def test_rate_of_a_learner_stuck_in_the_baseline_is_caught(evidence: Any, key: s
     assert check(THEOREMS[key], curves).verdict is Verdict.VIOLATED
 
 
+@pytest.mark.parametrize("curves", [conservative.coin_curves, conservative.minimax_curves])
+def test_samples_of_equal_seeds_are_not_taken_for_independent_ones(
+    curves: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seed is played at every size, so one seed's samples are one sample of the slope."""
+    seeds: list[int] = []
+
+    def note(model: Any, learner: Any, rounds: int, seed: int) -> Any:
+        seeds.append(seed)
+        return play(model, learner, min(rounds, 20), seed)
+
+    monkeypatch.setattr(conservative, "play", note)
+    for curve in curves(Scope()):
+        assert len(set(seeds)) < len(seeds)
+        assert curve.paired
+        seeds.clear()
+
+
 def test_regret_on_hard_alone_cannot_tell_a_stuck_learner() -> None:
     """On `hard` the gap shrinks like 1/sqrt(K), so even always-baseline has slope 1/2.
 
@@ -624,8 +653,8 @@ def test_induction_catches_a_missing_term(name: str) -> None:
 
 def _mutated_rows(reference: Reference) -> Iterator[concentration.Row]:
     for row in concentration.rows(Scope()):
-        H, h, n, p, ell, beta, U, L = row.arguments
-        up, low = reference.action_bounds(h, H, (np.array(n), 0.0, p, ell, beta), U, L, False)
+        H, h, n, p, ell, beta, U, L, whole = row.arguments
+        up, low = reference.action_bounds(h, H, (np.array(n), 0.0, p, ell, beta), U, L, whole)
         yield replace(row, upper=float(up), lower=float(low))
 
 

@@ -7,17 +7,24 @@ Mutants of decisions and of theorems' constants are in `test_stepmix.py`.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
-from theoryrl.learners import StepMix, _family, _kernels, learn_baseline
+from theoryrl.instances import random_conservative
+from theoryrl.learners import StepMix, _family, _kernels, learn_baseline, offline_baseline
 from theoryrl.learners._family import BoundOptions, FamilyState
 from theoryrl.learners.offline_baseline import LearnedBaseline
+from theoryrl.models import EpisodicMDP, OfflineDataset, Policy
+from theoryrl.solvers import simulate_episodes
+from theoryrl.solvers.kl_ball import kl_ball
 from theoryrl.theory import THEOREMS, Scope, Verdict, check, concentration, refresh
 
 Patch = pytest.MonkeyPatch
@@ -135,6 +142,10 @@ ROW_MUTANTS = {
     "upper value without its bonus": (("r + up + scale * above", "r + up"), "stepmix.bpi-row-upper"),
     "bernstein: no 7/3": (("7.0 / 3.0 + H / 2.0", "H / 2.0"), "stepmix.row-upper"),
     "bernstein: no H/2": (("7.0 / 3.0 + H / 2.0", "7.0 / 3.0"), "stepmix.row-lower"),
+    "bernstein: lower bound of the baseline without D/H": (
+        ("return lead + below / H, lead + below / H", "return lead + below / H, lead"),
+        "stepmix.row-lower",
+    ),
     "bernstein: H + 7/2 -> H": (("(H + 3.5) * B", "H * B"), "stepmix.row-lower"),
 }
 
@@ -263,3 +274,102 @@ def test_spending_all_of_delta_on_data_or_on_episodes_is_caught(wasteful: Any) -
     report = check(THEOREMS["stepmix.delta-over-phases"], evidence)
     assert report.verdict is Verdict.VIOLATED
     assert report.violations == len(evidence), "the evidence of every method and mode must show delta"
+
+
+# The certificate of a learned baseline. Its bounds have slack, so most wrong constants leave it true:
+# it is compared with a plain version of the formulas instead.
+
+
+def plain_certificate(data: OfflineDataset, r: np.ndarray, delta: float, method: str) -> np.ndarray:
+    """Return V_low[h, s] of pessimistic value iteration, in loops over the episodes."""
+    H, S, A = r.shape
+    V = np.zeros((H + 1, S))
+    factor = {"kl": 1, "fold-hoeffding": 2, "fold-bernstein": 4}[method]
+    level = math.log(factor * S * A * H * (1 if method == "kl" else len(data)) / delta)
+    for h, s, a in sorted(np.ndindex(H, S, A), reverse=True):
+        episodes = range(len(data)) if method == "kl" else range(h, len(data), H)
+        follows = [
+            data.states[i, h + 1] for i in episodes if (data.states[i, h], data.actions[i, h]) == (s, a)
+        ]
+        n, values, B = len(follows), V[h + 1, follows], H - h - 1.0
+        if n == 0 or (method == "fold-bernstein" and n < 2 and B > 0):
+            continue
+        if B == 0:
+            low = 0.0
+        elif method == "kl":
+            counts = np.bincount(follows, minlength=S)
+            x = level + gammaln(n + S / 2) - gammaln(S / 2) - (gammaln(counts + 0.5) - gammaln(0.5)).sum()
+            x += (counts * np.log(np.maximum(counts, 1) / n)).sum()
+            low = kl_ball(counts / n, V[h + 1], x / n).lower
+        elif method == "fold-hoeffding":
+            low = values.mean() - B * math.sqrt(level / (2 * n))
+        else:
+            m = n - 1
+            low = values.mean() - math.sqrt(2 * values.var() * level / m) - 7 * B * level / (3 * m)
+        V[h, s] = max(V[h, s], r[h, s, a] + low)
+    return V[:-1]
+
+
+@functools.cache
+def logged() -> tuple[EpisodicMDP, OfflineDataset]:
+    """Return enough data of a dense model that no bound is trimmed everywhere."""
+    mdp = random_conservative(seed=0).mdp
+    return mdp, simulate_episodes(mdp, Policy.uniform(5, 5), 8000, np.random.default_rng(0))
+
+
+def certificate_is_plain(method: str, episodes: int) -> bool:
+    mdp, data = logged()
+    data = data.subset(slice(episodes))
+    learned = offline_baseline.learn_baseline(data, mdp.r, mdp.rho, 0.05, method)
+    return np.allclose(learned.lower, plain_certificate(data, mdp.r, 0.05, method), atol=1e-9)
+
+
+OFFLINE = ("kl", "fold-hoeffding", "fold-bernstein")
+
+
+@pytest.mark.parametrize("episodes", [60, 8000])
+@pytest.mark.parametrize("method", OFFLINE)
+def test_pessimistic_values_are_those_of_the_formulas(method: str, episodes: int) -> None:
+    assert certificate_is_plain(method, episodes)
+
+
+OFFLINE_MUTANTS = {
+    "kl: half the radius": ("kl", "threshold / n)", "threshold / (2 * n))"),
+    "hoeffding: 2 n -> 4 n": ("fold-hoeffding", "log_term / (2.0 * n)", "log_term / (4.0 * n)"),
+    "hoeffding: no range": ("fold-hoeffding", "mean - B * math.sqrt", "mean - math.sqrt"),
+    "bernstein: 2 -> 1": ("fold-bernstein", "2.0 * variance * log_term", "variance * log_term"),
+    "bernstein: n - 1 -> n": (
+        "fold-bernstein",
+        "2.0 * variance * log_term / (n - 1.0)",
+        "2.0 * variance * log_term / n",
+    ),
+    "bernstein: 7/3 -> 1": ("fold-bernstein", "7.0 * B * log_term / (3.0", "B * log_term / (1.0"),
+}
+
+
+@pytest.mark.parametrize("name", OFFLINE_MUTANTS)
+def test_formulas_catch_a_mutant_of_the_certificate(name: str, monkeypatch: Patch) -> None:
+    method, old, new = OFFLINE_MUTANTS[name]
+    monkeypatch.setattr(offline_baseline, "pessimistic_values", mutant(old, new).pessimistic_values)
+    assert not certificate_is_plain(method, 8000)
+
+
+LEVEL_MUTANTS = {
+    "kl: no union over cells": ("kl", 1 / 75),
+    "hoeffding: one side": ("fold-hoeffding", 1 / 2),
+    "hoeffding: no union over n": ("fold-hoeffding", 1 / 8000),
+    "bernstein: one side": ("fold-bernstein", 1 / 2),
+}
+
+
+@pytest.mark.parametrize("name", LEVEL_MUTANTS)
+def test_formulas_catch_a_wrong_union_bound_of_the_certificate(name: str, monkeypatch: Patch) -> None:
+    method, factor = LEVEL_MUTANTS[name]
+    original = offline_baseline._counts_and_log_term
+
+    def cheaper(data: OfflineDataset, delta: float, method: str) -> Any:
+        counts, log_term = original(data, delta, method)
+        return counts, log_term + math.log(factor)
+
+    monkeypatch.setattr(offline_baseline, "_counts_and_log_term", cheaper)
+    assert not certificate_is_plain(method, 8000)

@@ -14,6 +14,7 @@ from theoryrl.models import EpisodicMDP, OfflineDataset, Policy, RewardNoise
 from theoryrl.protocol import EpisodicProblem, Outcome, Run, play
 from theoryrl.solvers import policy_value, simulate_episodes
 from theoryrl.theory.conservative import ROUNDING, FamilyAudit, audited_run
+from theoryrl.theory.stepmix import policy_code
 
 LEARNERS = {
     "stepmix": StepMix,
@@ -109,15 +110,33 @@ def test_decisions_depend_on_the_interaction_alone_and_not_on_the_true_kernel(ma
     for a, b in zip(first.decisions, second.decisions, strict=True):
         assert a.diagnostics == b.diagnostics
         assert type(a.policy) is type(b.policy)
+        assert policy_code(true, None, a) == policy_code(true, None, b)
+
+
+@every_learner
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_every_transition_is_counted_once(make, stepwise):
+    """Counted twice, the claims would still hold in 198 of 200 runs at delta = .5."""
+    tap = Tap(EpisodicProblem.from_conservative(random_conservative(seed=2), "m"))
+    family = Run(tap, make(refresh_growth=0.1), 200, 0, stepwise=stepwise).advance().state.family
+    seen = np.zeros_like(family.n_next)
+    for outcome in tap.outcomes:
+        states, actions, _ = outcome.observation
+        stage = np.broadcast_to(np.arange(actions.shape[1]), actions.shape)
+        np.add.at(seen, (stage, states[:, :-1], actions, states[:, 1:]), 1)
+    assert seen.sum() == 200 * len(seen)
+    np.testing.assert_array_equal(family.n_next, seen)
+    np.testing.assert_array_equal(family.n, seen.sum(axis=3))
 
 
 @pytest.mark.parametrize("make", [StepMix, EpsMix])
 def test_unknown_deterministic_rewards_are_learnt_and_the_run_stays_safe(make):
     model = hazard()
     problem = EpisodicProblem(model.mdp, "m", model.baseline, model.threshold, known_rewards=False)
-    trace = play(problem, make(refresh_growth=0.1), 3000, 0)
+    trace = play(problem, make(refresh_growth=0.1), 3000, 0, audit=FamilyAudit())
     assert trace.values.min() >= model.threshold - ROUNDING
     assert trace.values[-1] > trace.values[0]
+    assert min(trace.diagnostics[f"{side}_claim"].min() for side in ("upper", "lower")) >= -ROUNDING
 
 
 def test_unknown_noisy_rewards_are_refused():
@@ -165,8 +184,16 @@ def test_a_start_distribution_is_averaged_over():
     rho = np.array([0.2, 0.3, 0.1, 0.4, 0.0])
     mdp = EpisodicMDP(model.mdp.P, model.mdp.r, rho)
     threshold = policy_value(mdp, model.baseline) - 0.2
-    trace = play(EpisodicProblem(mdp, "m", model.baseline, threshold), StepMix(refresh_growth=0.1), 3000, 0)
+
+    def averaged(problem, state, decision):
+        family, choice = state.family, state.choice
+        bold, conservative = (problem.mdp.rho @ family.L[j, 0] for j in (choice.bold, choice.switch))
+        return {"average": choice.weight * conservative + (1 - choice.weight) * bold}
+
+    problem = EpisodicProblem(mdp, "m", model.baseline, threshold)
+    trace = play(problem, StepMix(refresh_growth=0.1), 3000, 0, audit=averaged)
     assert trace.values.min() >= threshold - ROUNDING
+    np.testing.assert_allclose(trace.diagnostics["lower"], trace.diagnostics["average"], atol=ROUNDING)
 
 
 @pytest.mark.parametrize("bound", [None, 2.6])
@@ -271,6 +298,17 @@ def test_vi_lcb_has_the_recalled_bonus_with_the_whole_horizon_at_every_stage():
     assert np.abs(learned.lower - shorter).max() > 0.01
 
 
+def test_rewards_that_disagree_and_a_start_that_is_no_distribution_are_refused():
+    mdp = hazard().mdp
+    noisy = EpisodicMDP(mdp.P, mdp.r, mdp.rho, noise=RewardNoise("bernoulli"))
+    data = simulate_episodes(noisy, Policy.uniform(2, 2), 20, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"data\.rewards\[0, \d\] must be free of noise"):
+        learn_baseline(data, None, mdp.rho, 0.05)
+    learn_baseline(data, mdp.r, mdp.rho, 0.05)
+    with pytest.raises(ValueError, match=r"rho\[1\] must be a probability; got -2\.0"):
+        learn_baseline(data, mdp.r, np.array([3.0, -2.0]), 0.05)
+
+
 def test_methods_that_split_the_data_refuse_dependent_or_too_few_episodes():
     mdp = hazard().mdp
     data = simulate_episodes(mdp, Policy.uniform(2, 2), 4, np.random.default_rng(0))
@@ -287,6 +325,7 @@ def test_methods_that_split_the_data_refuse_dependent_or_too_few_episodes():
     [
         ({"delta": 0.0}, r"delta must be in \(0, 1\); got 0"),
         ({"delta": float("nan")}, "delta"),
+        ({"bounds": None}, "bounds must be one of kl, bernstein, bpi-ucbvi; got 'None'"),
         ({"bounds": "hoeffding"}, "bounds must be one of kl, bernstein, bpi-ucbvi; got 'hoeffding'"),
         ({"bonus_scale": 0.0}, "bonus_scale must be positive"),
         ({"refresh_growth": -0.1}, "refresh_growth"),

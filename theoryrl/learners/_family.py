@@ -64,7 +64,7 @@ class BoundOptions:
     clip: bool = False
 
     def __post_init__(self) -> None:
-        for mode in self.modes.split("+"):
+        for mode in str(self.modes).split("+"):
             check_choice("bounds", mode, MODES)
         check_fraction("delta", self.delta)
         check_bonus_scale(self.bonus_scale)

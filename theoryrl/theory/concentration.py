@@ -104,6 +104,8 @@ def streams(scope: Scope) -> Iterator[Stream]:
 class Row(Evidence):
     """One row of a comparator mode: next values L <= V <= W <= U, and an error as large as E1 allows.
 
+    Where the tail is the baseline, V = W and nothing needs to be transported.
+
     `lowest_V` and `highest_W` are the extreme expectations of V and W under a true row that satisfies
     E1 for W with radius ell and E2 with radius beta; `upper` and `lower` are the action bounds.
     """
@@ -117,8 +119,10 @@ class Row(Evidence):
 
 def rows(scope: Scope) -> Iterator[Row]:
     """Yield random rows of mode ``bernstein``, whose proof splits its errors at eta = 1/H."""
-    for name, row, errors in _random_rows(scope, 8):
-        yield _row(name, BERNSTEIN, row, errors, 1 / row[0])
+    for name, row, values in _random_rows(scope, 8):
+        yield _row(name, BERNSTEIN, row, values, 1 / row[0])
+        U, L, _, W = values
+        yield _row(f"{name}, baseline", BERNSTEIN, row, (U, L, W, W), 1 / row[0], is_baseline=True)
 
 
 def bpi_rows(scope: Scope) -> Iterator[Row]:
@@ -126,8 +130,8 @@ def bpi_rows(scope: Scope) -> Iterator[Row]:
 
     Its radii are the smallest for which it dominates ``bernstein`` at that eta (`dominating_radii`).
     """
-    for name, row, errors in _random_rows(scope, 11):
-        yield _row(name, BPI, row, errors, 1 / (2 * row[0]))
+    for name, row, values in _random_rows(scope, 11):
+        yield _row(name, BPI, row, values, 1 / (2 * row[0]))
 
 
 RandomRow = tuple[int, int, int, np.ndarray, float, float]
@@ -153,21 +157,28 @@ def _random_rows(scope: Scope, stream: int) -> Iterator[tuple[str, RandomRow, tu
         yield f"row {index}", (H, h, n, p, ell, beta), (U, L, V, W)
 
 
-def _row(name: str, mode: int, row: RandomRow, values: tuple[np.ndarray, ...], eta: float) -> Row:
+def _row(
+    name: str,
+    mode: int,
+    row: RandomRow,
+    values: tuple[np.ndarray, ...],
+    eta: float,
+    is_baseline: bool = False,
+) -> Row:
     H, h, n, p, ell, beta = row
     U, L, V, W = values
     B = H - h - 1.0
     error = np.sqrt(2 * _variance(p, W) * ell / (n - 1)) + 7 * B * ell / (3 * (n - 1))
-    transported = eta * (p @ (W - V)) + (1 / eta + 3.5) * B * beta / n
+    transported = 0.0 if is_baseline else eta * (p @ (W - V)) + (1 / eta + 3.5) * B * beta / n
     main, transport = np.array([ell]), np.array([beta])
     if mode == BPI:
         main, transport = dominating_radii(H, B, np.array([n]), main, transport)
     upper, lower = action_bounds(
         np.array([mode]), 1.0, 2, H, h, n, 0.0, p, main, transport, np.ones(len(p), dtype=np.bool_),
-        U, L, False, np.empty(len(p)),
+        U, L, is_baseline, np.empty(len(p)),
     )  # fmt: skip
     highest, lowest = min(B, p @ W + error), max(0.0, p @ V - error - transported)
-    return Row(name, (*row, U, L), highest, lowest, min(upper, float(H - h)), lower)
+    return Row(name, (*row, U, L, is_baseline), highest, lowest, min(upper, float(H - h)), lower)
 
 
 def _variance(p: np.ndarray, V: np.ndarray) -> float:

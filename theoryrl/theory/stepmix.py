@@ -193,10 +193,6 @@ def _good(run: ConservativeRun) -> bool:
     return run.true_claims
 
 
-def _leaves_the_baseline(run: ConservativeRun) -> bool:
-    return bool((run.column("kind") != BASELINE).any())
-
-
 def _weight_distance(run: ConservativeRun) -> np.ndarray:
     mixed = run.column("kind") == MIXTURE
     weight = run.column("weight")[mixed]
@@ -264,7 +260,6 @@ THEOREMS = (
         assumptions=("V^{pi^b} > gamma", "rewards in [0, 1], known or free of noise"),
         delta=0.05,
         evidence=conservative.named_runs,
-        given=_leaves_the_baseline,
         measured=lambda run: run.threshold,
         bound=lambda run: run.trace.stretch_values,
         series=_safety_series,
@@ -496,9 +491,7 @@ THEOREMS = (
         mark=Mark.OURS,
         evidence=certified_runs,
         measured=lambda run: len(run.trace.lengths),
-        bound=lambda run: (
-            run.problem.mdp.r.size * (1 + np.log(run.trace.rounds) / np.log1p(run.refresh_growth))
-        ),
+        bound=_refresh_budget,
     ),
     Theorem(
         key="stepmix.kl-dual",
