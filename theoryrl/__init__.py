@@ -13,6 +13,7 @@ _HOME = {
     "ConservativeMDP": "models",
     "DeterministicPolicy": "models",
     "EpisodicMDP": "models",
+    "HistoryPolicy": "models",
     "MatrixGame": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
@@ -22,6 +23,7 @@ _HOME = {
     "RewardNoise": "models",
     "Study": "study",
     "Trace": "protocol",
+    "TrajectoryGame": "models",
     "play": "protocol",
     "solve": "solvers",
     "verify": "theory",
@@ -32,6 +34,7 @@ __all__ = [
     "ConservativeMDP",
     "DeterministicPolicy",
     "EpisodicMDP",
+    "HistoryPolicy",
     "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
@@ -41,6 +44,7 @@ __all__ = [
     "RewardNoise",
     "Study",
     "Trace",
+    "TrajectoryGame",
     "__version__",
     "instances",
     "learners",
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
         ConservativeMDP,
         DeterministicPolicy,
         EpisodicMDP,
+        HistoryPolicy,
         MatrixGame,
         MixturePolicy,
         OfflineDataset,
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
         PreferenceGame,
         RegularizedGame,
         RewardNoise,
+        TrajectoryGame,
     )
     from theoryrl.protocol import Trace, play
     from theoryrl.solvers import solve

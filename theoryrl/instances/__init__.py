@@ -28,9 +28,22 @@ from theoryrl.instances.preferences import (
 )
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP, RegularizedGame
+from theoryrl.instances.self_play import condorcet, three_cycle, trajectory_preferences
+from theoryrl.models import (
+    ConservativeMDP,
+    EpisodicMDP,
+    PreferenceGame,
+    RegularizedGame,
+    TrajectoryGame,
+)
 
-Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP] | Callable[..., RegularizedGame]
+Factory = (
+    Callable[..., EpisodicMDP]
+    | Callable[..., ConservativeMDP]
+    | Callable[..., RegularizedGame]
+    | Callable[..., PreferenceGame]
+    | Callable[..., TrajectoryGame]
+)
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -52,6 +65,9 @@ INSTANCES: Registry[Factory] = Registry(
         ("intransitive-contexts", intransitive_contexts),
         ("random-tournament", random_tournament),
         ("bradley-terry", bradley_terry),
+        ("three-cycle", three_cycle),
+        ("condorcet", condorcet),
+        ("trajectory-preferences", trajectory_preferences),
     ],
 )
 
@@ -62,6 +78,7 @@ __all__ = [
     "bradley_terry",
     "coin",
     "combination_lock",
+    "condorcet",
     "coupon",
     "domingues_tree",
     "fork",
@@ -76,4 +93,6 @@ __all__ = [
     "random_tournament",
     "riverswim",
     "rock_paper_scissors",
+    "three_cycle",
+    "trajectory_preferences",
 ]

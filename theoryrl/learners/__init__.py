@@ -29,10 +29,13 @@ from theoryrl.learners.baselines.preference import (
     NashMDPG,
     OnlineIPO,
 )
+from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
+from theoryrl.learners.trajectory_spo import TrajectorySPO
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -60,6 +63,12 @@ _ALL: tuple[type[Any], ...] = (
     MMD,
     MPO,
     IteratedReference,
+    SPO,
+    TrajectorySPO,
+    QueueSPO,
+    RewardModelLearner,
+    TrajectoryRewardModel,
+    DuellingHedge,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -74,9 +83,11 @@ __all__ = [
     "MPO",
     "OMWU",
     "PSRL",
+    "SPO",
     "UCBVI",
     "AlwaysBaseline",
     "Budget",
+    "DuellingHedge",
     "EpsMix",
     "FixedMixture",
     "IteratedReference",
@@ -91,6 +102,10 @@ __all__ = [
     "OptCMDP",
     "OptPessLP",
     "OracleMixture",
+    "QueueSPO",
+    "RewardModelLearner",
     "StepMix",
+    "TrajectoryRewardModel",
+    "TrajectorySPO",
     "learn_baseline",
 ]

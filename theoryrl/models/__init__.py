@@ -7,11 +7,13 @@ from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.storage import load, save
+from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame, list_trajectories
 
 __all__ = [
     "ConservativeMDP",
     "DeterministicPolicy",
     "EpisodicMDP",
+    "HistoryPolicy",
     "MarkovPolicy",
     "MatrixGame",
     "MixturePolicy",
@@ -20,8 +22,10 @@ __all__ = [
     "PreferenceGame",
     "RegularizedGame",
     "RewardNoise",
+    "TrajectoryGame",
     "from_gymnasium",
     "from_toolbox",
+    "list_trajectories",
     "load",
     "save",
     "to_gymnasium",

@@ -26,6 +26,7 @@ from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -37,6 +38,7 @@ KINDS: Mapping[str, type[Any]] = {
         ConservativeMDP,
         DeterministicPolicy,
         EpisodicMDP,
+        HistoryPolicy,
         MatrixGame,
         MixturePolicy,
         OfflineDataset,
@@ -44,6 +46,7 @@ KINDS: Mapping[str, type[Any]] = {
         PreferenceGame,
         RegularizedGame,
         RewardNoise,
+        TrajectoryGame,
     )
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, PreferenceGame, RegularizedGame
+from theoryrl.models import ConservativeMDP, EpisodicMDP, PreferenceGame, RegularizedGame, TrajectoryGame
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -25,12 +25,14 @@ from theoryrl.protocol.preference import (
     PreferenceSpec,
 )
 from theoryrl.protocol.trace import Trace
+from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, TrajectorySpec
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),
+    TrajectoryGame: (TrajectoryProblem, "trajectories"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -97,6 +99,9 @@ __all__ = [
     "Run",
     "Streams",
     "Trace",
+    "TrajectoryDecision",
+    "TrajectoryProblem",
+    "TrajectorySpec",
     "as_problem",
     "play",
 ]

@@ -7,14 +7,38 @@ from functools import partial
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP, MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models import (
+    ConservativeMDP,
+    EpisodicMDP,
+    MatrixGame,
+    PreferenceGame,
+    RegularizedGame,
+    TrajectoryGame,
+)
 from theoryrl.solvers import coefficients, episodic, preference, tabular_class
 from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
+from theoryrl.solvers.social_choice import (
+    RewardModel,
+    borda_scores,
+    bradley_terry_rewards,
+    condorcet_margin,
+    condorcet_winner,
+    copeland_scores,
+)
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
+from theoryrl.solvers.trajectory import (
+    TrajectorySolution,
+    behaviour_of,
+    best_trajectory_response,
+    soft_trajectory_response,
+    trajectory_exploitability,
+    trajectory_law,
+    trajectory_winner,
+)
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
@@ -29,6 +53,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     ),
     RegularizedGame: Registry("method", [("newton", preference.regularized_equilibrium)]),
     MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
+    TrajectoryGame: Registry("method", [("linear-program", trajectory_winner)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -68,8 +93,21 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
 __all__ = [
     "METHODS",
+    "RewardModel",
     "Solution",
+    "TrajectorySolution",
+    "behaviour_of",
+    "best_trajectory_response",
+    "borda_scores",
+    "bradley_terry_rewards",
+    "condorcet_margin",
+    "condorcet_winner",
+    "copeland_scores",
+    "soft_trajectory_response",
     "solve",
+    "trajectory_exploitability",
+    "trajectory_law",
+    "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
     *preference.__all__,
