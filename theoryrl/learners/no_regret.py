@@ -8,14 +8,15 @@ method                    p_t                                                   
 ========================  =====================================================  ========================
 hedge                     ``exp(eta U_{t-1})``                                   ``ln n / eta + eta T / 2``
 anytime-hedge             ``exp(eta_t U_{t-1})``, ``eta_t = sqrt(ln n / t)``     ``2 sqrt(T ln n)``
-optimistic-hedge          ``exp(eta (U_{t-1} + u_{t-1}))``                       ``ln n / eta + eta`` *
+optimistic-hedge          ``exp(eta (U_{t-1} + u_{t-1}))``                       ``ln n / eta + eta``
 regret-matching           ``[R_{t-1}]^+``, R the sums of ``u - <p, u>``          ``sqrt(n T)``
 regret-matching-plus      Q_{t-1}, ``Q = [Q + u - <p, u>]^+``                    ``sqrt(n T)``
 projection                Euclidean projection of ``p_{t-1} + eta u_{t-1}``      ``1 / (2 eta) + eta n T / 2``
 fictitious-play           best response to ``U_{t-1}``, ties shared              none
 ========================  =====================================================  ========================
 
-(*) in self-play. Each p_t is normalised; U, Q, R start at 0, where all methods play the uniform policy. Proofs: the SPO page.
+Each p_t is normalised; U, Q, R start at 0, where all methods play the uniform policy. The bound of
+optimistic Hedge is for self-play. Proofs: the SPO page.
 """
 
 from __future__ import annotations

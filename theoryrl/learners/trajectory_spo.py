@@ -2,9 +2,9 @@
 
     law_t = argmax <law, R_{t-1} + hint> - KL(law || law of the uniform policy) / eta,
 
-with R_t = u_1 + ... + u_t, and u_t(xi) the win rate of trajectory xi against law_t on the scale [-1, 1]. The maximiser comes from one
-backward pass of soft values over the histories, and is mirror descent from law_{t-1}. The mean of the laws
-is the law of one behaviour policy (`theoryrl.solvers.behaviour_of`).
+with R_t = u_1 + ... + u_t, and u_t(xi) the win rate of trajectory xi against law_t on the scale [-1, 1].
+The maximiser comes from one backward pass of soft values over the histories, and is mirror descent from
+law_{t-1}. The mean of the laws is the law of one behaviour policy (`theoryrl.solvers.behaviour_of`).
 
 Derived on the SPO page, in the spirit of Swamy et al. (2024), whose learners are deep.
 """

@@ -83,7 +83,7 @@ def bradley_terry_rewards(
 def _newton(N: Float[np.ndarray, "n n"], s: Float[np.ndarray, " n"], ridge: float) -> RewardModel:
     r, steps = np.zeros(len(N)), 0
     value, gradient = _objective(N, s, ridge, r)
-    for steps in range(1, NEWTON_STEPS + 1):
+    for steps in range(1, NEWTON_STEPS + 1):  # noqa: B007
         weight = N / (4 * np.cosh(_differences(r) / 2) ** 2)
         hessian = np.diag(weight.sum(axis=1) + 2 * ridge) - weight
         move = -np.linalg.solve(hessian, gradient)

@@ -93,7 +93,10 @@ def soft_trajectory_response(
     those of the actions, and ``V = ln mean_a exp(Q)``, ``pi(a) = exp(Q - V) / A``.
     """
     A = P.shape[1]
-    soft = lambda Q: logsumexp(Q, axis=2) - np.log(A)  # noqa: E731
+
+    def soft(Q: Nodes) -> Float[np.ndarray, "histories S"]:
+        return np.asarray(logsumexp(Q, axis=2) - np.log(A))
+
     value, stages = _backward(P, rho, gains, soft)
     return value, [Q - soft(Q)[..., None] - np.log(A) for Q in stages]
 
@@ -152,8 +155,8 @@ def trajectory_winner(game: TrajectoryGame) -> TrajectorySolution:
 
     Notes
     -----
-    The weights x of the action sequences satisfy ``sum_a x(history, s, a) = x(history)``; a law is c x, with c
-    the chances. The opponent's values V satisfy ``V(history, s) >= sum_s' P V(history, s, a, s')``, at the
+    The weights x of the action sequences satisfy ``sum_a x(history, s, a) = x(history)``; a law is c x, with
+    c the chances. The opponent's values V satisfy ``V(history, s) >= sum_s' P V(history, s, a, s')``, at the
     last stage ``V >= A c x``; their start is minimised. The program is dense in the leaves: up to a
     thousand of them.
     """
@@ -176,12 +179,14 @@ def trajectory_winner(game: TrajectoryGame) -> TrajectorySolution:
 
 @dataclass(frozen=True, eq=False)
 class _Weights:
+    """Weights of the longest sequences, and the pivots that they took."""
+
     leaves: Leaves
     pivots: int
 
 
 def _sequence_weights(game: TrajectoryGame) -> _Weights:
-    """Solve the program; the variables are the weights of all action sequences, then the opponent's values."""
+    """Solve the program; its variables are the weights of all sequences, then the opponent's values."""
     S, A, H = game.n_states, game.n_actions, game.horizon
     sequences = [(S * A) ** (h + 1) for h in range(H)]
     nodes = [(S * A) ** h * S for h in range(H)]
