@@ -256,8 +256,8 @@ class CondorcetRun(Evidence):
     ----------
     n, margin, eta
         Actions, Delta, step.
-    others
-        ``1 - x_t``, the mass outside the Condorcet winner, without cancellation: shape [T].
+    share, others
+        x_t, the mass of the Condorcet winner, and ``1 - x_t`` without cancellation: shape [T].
     losses
         Exploitability of the mean policy after each round: shape [T].
     """
@@ -265,13 +265,15 @@ class CondorcetRun(Evidence):
     n: int
     margin: float
     eta: float
+    share: Float[np.ndarray, " T"]
     others: Float[np.ndarray, " T"]
     losses: Float[np.ndarray, " T"]
 
     @property
     def logs(self) -> Float[np.ndarray, " T"]:
         """-ln x_t."""
-        return np.asarray(-np.log1p(-self.others))
+        small = self.share < 0.5
+        return -np.where(small, np.log(self.share), np.log1p(-np.minimum(self.others, 0.5)))
 
     @property
     def rate(self) -> float:
@@ -288,8 +290,10 @@ def condorcet_run(game: PreferenceGame, learner: SPO, rounds: int, name: str) ->
     """Play on a game whose Condorcet winner is action 0."""
     run = self_play_run(game, learner, rounds, name)
     margin = float(condorcet_margin(game)[0])
-    others = run.played[:, 0, 1:].sum(axis=1)
-    return CondorcetRun(name, run.n, margin, run.eta, others, run.losses[:, 0], guaranteed=run.guaranteed)
+    share, others = run.played[:, 0, 0], run.played[:, 0, 1:].sum(axis=1)
+    return CondorcetRun(
+        name, run.n, margin, run.eta, share, others, run.losses[:, 0], guaranteed=run.guaranteed
+    )
 
 
 MARGINS = (0.05, 0.1, 0.3, 0.6, 1.0)
