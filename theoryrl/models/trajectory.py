@@ -114,7 +114,7 @@ class HistoryPolicy(Frozen):
         histories (s_0, a_0, ..., s_{h-1}, a_{h-1}).
     """
 
-    stages: Sequence[Float[np.ndarray, "histories S A"]]
+    stages: Sequence[Float[np.ndarray, "_ S A"]]
 
     def __post_init__(self) -> None:
         check_type("stages", self.stages, Sequence)

@@ -22,7 +22,7 @@ from scipy.special import logsumexp
 from theoryrl.models.trajectory import HistoryPolicy, Leaves, TrajectoryGame
 from theoryrl.solvers.solution import Solution, rounding_unit
 
-Nodes = Float[np.ndarray, "histories S A"]
+Nodes = Float[np.ndarray, "_ S A"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def _backward(
     P: Float[np.ndarray, "S A S"],
     rho: Float[np.ndarray, " S"],
     gains: Leaves,
-    reduce: Callable[[Nodes], Float[np.ndarray, "histories S"]],
+    reduce: Callable[[Nodes], Float[np.ndarray, "_ S"]],
 ) -> tuple[float, list[Nodes]]:
     """Return the value at the start, and Q[h] of every stage; `reduce` turns Q into V."""
     S, A = P.shape[:2]
@@ -94,7 +94,7 @@ def soft_trajectory_response(
     """
     A = P.shape[1]
 
-    def soft(Q: Nodes) -> Float[np.ndarray, "histories S"]:
+    def soft(Q: Nodes) -> Float[np.ndarray, "_ S"]:
         return np.asarray(logsumexp(Q, axis=2) - np.log(A))
 
     value, stages = _backward(P, rho, gains, soft)
