@@ -285,7 +285,7 @@ def noise(setting: Setting) -> Part:
         numbers[key] = losses.tolist()
     axes[0].set(
         xlabel="probability of a flipped label", ylabel="exploitability without noise",
-        title="rewards of 10 actions, 5,000 duels; mean and its error",
+        title="rewards of 10 actions, 5,000 duels",
     )  # fmt: skip
     axes[0].legend(frameon=False, fontsize="small")
     return Part(figure, ["method", *(f"flip {flip}" for flip in FLIPS)], rows, numbers)

@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "AverageRewardMDP": "models",
     "ConservativeMDP": "models",
+    "ConstrainedMDP": "models",
     "DeterministicPolicy": "models",
+    "DiscountedMDP": "models",
     "EpisodicMDP": "models",
+    "ImplicitMDP": "models",
+    "LossTable": "models",
     "HistoryPolicy": "models",
     "MatrixGame": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
     "Policy": "models",
     "PreferenceGame": "models",
+    "RecoveringBandit": "models",
     "RegularizedGame": "models",
+    "RelaxationTuner": "learners",
     "RewardNoise": "models",
+    "StochasticBandit": "models",
     "Study": "study",
     "Trace": "protocol",
     "TrajectoryGame": "models",
@@ -31,17 +39,25 @@ _HOME = {
 _WINGS = ("models", "solvers", "instances", "protocol", "learners", "theory", "study")
 
 __all__ = [
+    "AverageRewardMDP",
     "ConservativeMDP",
+    "ConstrainedMDP",
     "DeterministicPolicy",
+    "DiscountedMDP",
     "EpisodicMDP",
     "HistoryPolicy",
+    "ImplicitMDP",
+    "LossTable",
     "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
     "PreferenceGame",
+    "RecoveringBandit",
     "RegularizedGame",
+    "RelaxationTuner",
     "RewardNoise",
+    "StochasticBandit",
     "Study",
     "Trace",
     "TrajectoryGame",
@@ -60,18 +76,26 @@ __all__ = [
 
 if TYPE_CHECKING:
     from theoryrl import instances, learners, models, protocol, solvers, study, theory
+    from theoryrl.learners import RelaxationTuner
     from theoryrl.models import (
+        AverageRewardMDP,
         ConservativeMDP,
+        ConstrainedMDP,
         DeterministicPolicy,
+        DiscountedMDP,
         EpisodicMDP,
         HistoryPolicy,
+        ImplicitMDP,
+        LossTable,
         MatrixGame,
         MixturePolicy,
         OfflineDataset,
         Policy,
         PreferenceGame,
+        RecoveringBandit,
         RegularizedGame,
         RewardNoise,
+        StochasticBandit,
         TrajectoryGame,
     )
     from theoryrl.protocol import Trace, play

@@ -16,3 +16,38 @@ def kernel(function: Callable[..., Any]) -> Any:
     """
     compile_function = numba.njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
     return compile_function(inspect.unwrap(function))
+
+
+def threaded_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `kernel`, and let other threads of Python run meanwhile.
+
+    `theoryrl.solvers._threads` calls such kernels on parts of the states at the same time. Numba's own
+    threads are not used: they do not survive a fork, nor two callers at once.
+    """
+    compile_function = numba.njit(
+        cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy"
+    )
+    return compile_function(inspect.unwrap(function))
+
+
+def scalar_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `kernel`, but keep sums in order: for loops that gather, which vectors slow down."""
+    compile_function = numba.njit(cache=True, fastmath={"contract"}, error_model="numpy")
+    return compile_function(inspect.unwrap(function))
+
+
+def run_time_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `threaded_kernel`, but keep nothing on disk.
+
+    For functions that are made at run time or that take such functions.
+    """
+    compile_function = numba.njit(nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+    return compile_function(inspect.unwrap(function))
+
+
+def strict_kernel(function: Callable[..., Any]) -> Any:
+    """Compile `function` like `kernel`, with every operation in the order in which it is written.
+
+    For steps that several kernels share and whose results must agree to the last bit wherever they run.
+    """
+    return numba.njit(cache=True, error_model="numpy")(inspect.unwrap(function))

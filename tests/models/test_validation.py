@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from tests.generators import random_mdp, random_mixture, random_policy, random_rows, seeds
 from theoryrl.models import (
+    AverageRewardMDP,
     ConservativeMDP,
+    ConstrainedMDP,
     DeterministicPolicy,
+    DiscountedMDP,
     EpisodicMDP,
     MatrixGame,
     MixturePolicy,
@@ -25,7 +28,7 @@ from theoryrl.models import (
     RewardNoise,
     TrajectoryGame,
 )
-from theoryrl.models._validation import check_fraction
+from theoryrl.models._validation import check_fraction, check_real
 
 H, S, A, N = 3, 4, 2, 5
 
@@ -121,6 +124,22 @@ def constructors():
             distributions=("P", "rho"),
         ),
         "MatrixGame": Constructor(MatrixGame, {"payoff": rng.random((S, A))}, real=("payoff",)),
+        "DiscountedMDP": Constructor(
+            DiscountedMDP,
+            {"P": mdp.P[0], "r": mdp.r[0], "gamma": 0.9},
+            real=("P", "r"),
+            distributions=("P",),
+        ),
+        "AverageRewardMDP": Constructor(
+            AverageRewardMDP, {"P": mdp.P[0], "r": mdp.r[0]}, real=("P", "r"), distributions=("P",)
+        ),
+        "ConstrainedMDP": Constructor(
+            ConstrainedMDP,
+            {"mdp": DiscountedMDP(mdp.P[0], mdp.r[0], 0.9), "rewards": mdp.r[:2], "thresholds": [0.5, 0.5]}
+            | {"rho": mdp.rho},
+            real=("rewards", "rho"),
+            distributions=("rho",),
+        ),
         "OfflineDataset": Constructor(
             OfflineDataset, data, real=("rewards",), integer={"states": S, "actions": A}
         ),
@@ -407,10 +426,24 @@ def test_counts(value):
             assert str(caught.value) == f"{name} must be at least 1; got {value}"
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, np.nan, np.inf])
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, np.nan, np.inf, 10**400, -(10**400)])
 def test_probabilities_of_failure_lie_strictly_between_zero_and_one(value):
-    with pytest.raises(ValueError, match=r"^delta must be (in|a finite number)"):
+    with pytest.raises(ValueError, match=r"^delta must be in \(0, 1\); got"):
         check_fraction("delta", value)
+
+
+def test_a_number_without_limits_is_not_said_to_have_any():
+    for value in (np.nan, -np.inf, 10**400):
+        with pytest.raises(ValueError, match=r"^scale must be a finite number; got"):
+            check_real("scale", value)
+
+
+def test_a_masked_entry_is_refused_and_not_uncovered():
+    mdp = random_mdp(0)
+    mask = np.zeros(mdp.r.shape, dtype=bool)
+    mask[0, 1, 1] = True
+    with pytest.raises(ValueError, match=r"^r\[0, 1, 1\] must be a number; it is masked"):
+        EpisodicMDP(mdp.P, np.ma.array(mdp.r, mask=mask), mdp.rho)
 
 
 def test_mixtures_of_policies_that_do_not_fit():

@@ -7,18 +7,30 @@ one model for good. `INSTANCES` looks them up by key::
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
+from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
 from theoryrl.instances.fork import fork
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
+from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.inventory import inventory
+from theoryrl.instances.linear_systems import (
+    alternating_laplacian,
+    heat_equation,
+    random_spd,
+    shifted_laplacian,
+)
 from theoryrl.instances.preferences import (
     bradley_terry,
     intransitive_contexts,
@@ -27,23 +39,13 @@ from theoryrl.instances.preferences import (
     rock_paper_scissors,
 )
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.recovering import blocking, recovering
+from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
 from theoryrl.instances.self_play import condorcet, three_cycle, trajectory_preferences
-from theoryrl.models import (
-    ConservativeMDP,
-    EpisodicMDP,
-    PreferenceGame,
-    RegularizedGame,
-    TrajectoryGame,
-)
 
-Factory = (
-    Callable[..., EpisodicMDP]
-    | Callable[..., ConservativeMDP]
-    | Callable[..., RegularizedGame]
-    | Callable[..., PreferenceGame]
-    | Callable[..., TrajectoryGame]
-)
+Factory = Callable[..., Any]
+"""A function that returns a model."""
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -65,6 +67,25 @@ INSTANCES: Registry[Factory] = Registry(
         ("intransitive-contexts", intransitive_contexts),
         ("random-tournament", random_tournament),
         ("bradley-terry", bradley_terry),
+        ("replacement", replacement),
+        ("inventory", inventory),
+        ("discounted-gridworld", discounted_gridworld),
+        ("discounted-garnet", discounted_garnet),
+        ("discounted-random", discounted_random),
+        ("growth", growth),
+        ("recovering", recovering),
+        ("blocking", blocking),
+        ("average-riverswim", average_riverswim),
+        ("queue", queue),
+        ("islands", islands),
+        ("path-grid", path_grid),
+        ("bernoulli-bandit", bernoulli_bandit),
+        ("hidden-arm", hidden_arm),
+        ("shifting-levels", shifting_levels),
+        ("shifted-laplacian", shifted_laplacian),
+        ("alternating-laplacian", alternating_laplacian),
+        ("heat-equation", heat_equation),
+        ("random-spd", random_spd),
         ("three-cycle", three_cycle),
         ("condorcet", condorcet),
         ("trajectory-preferences", trajectory_preferences),
@@ -74,25 +95,44 @@ INSTANCES: Registry[Factory] = Registry(
 __all__ = [
     "INSTANCES",
     "Factory",
+    "alternating_laplacian",
+    "average_riverswim",
+    "bernoulli_bandit",
+    "blocking",
     "boltzmann_policy",
     "bradley_terry",
     "coin",
     "combination_lock",
     "condorcet",
     "coupon",
+    "discounted_garnet",
+    "discounted_gridworld",
+    "discounted_random",
     "domingues_tree",
     "fork",
     "garnet",
     "gridworld",
+    "growth",
     "hard",
     "hazard",
+    "heat_equation",
+    "hidden_arm",
     "intransitive_contexts",
+    "inventory",
+    "islands",
+    "path_grid",
+    "queue",
     "random_conservative",
     "random_dirichlet",
     "random_preferences",
+    "random_spd",
     "random_tournament",
+    "recovering",
+    "replacement",
     "riverswim",
     "rock_paper_scissors",
+    "shifted_laplacian",
+    "shifting_levels",
     "three_cycle",
     "trajectory_preferences",
 ]

@@ -73,8 +73,9 @@ def intransitive_contexts(
     rng = np.random.default_rng(check_count("seed", seed, low=0))
     shape = check_count("n_contexts", n_contexts), check_count("n_actions", n_actions)
     z = rng.normal(size=(*shape, 4)) / 2
+    reference = log_normalize(rng.normal(size=shape))
     game = PreferenceGame.from_low_rank(z, check_positive("scale", scale), rng.dirichlet(np.ones(n_contexts)))
-    return RegularizedGame(game, beta, log_normalize(rng.normal(size=shape)))
+    return RegularizedGame(game, beta, reference)
 
 
 def random_tournament(n_actions: int = 9, beta: float = 0.05, seed: int = 0) -> RegularizedGame:

@@ -17,6 +17,7 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
 from theoryrl.learners.baselines.preference import (
     EGPO,
     INPO,
@@ -29,13 +30,28 @@ from theoryrl.learners.baselines.preference import (
     NashMDPG,
     OnlineIPO,
 )
+from theoryrl.learners.baselines.recovering import (
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    InterleavedOracle,
+    LookaheadOracle,
+    OptimalCycle,
+    PeriodicOracle,
+    RandomOffsetsOracle,
+    RoundRobinOracle,
+    UCBGreedy,
+)
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.recovering import PeriodicUCB
+from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
 from theoryrl.learners.trajectory_spo import TrajectorySPO
+from theoryrl.learners.tuner import RelaxationTuner
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -50,6 +66,25 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    PeriodicUCB,
+    UCBGreedy,
+    BlockingUCB,
+    GPLookahead,
+    GreedyOracle,
+    RoundRobinOracle,
+    PeriodicOracle,
+    OptimalCycle,
+    RandomOffsetsOracle,
+    InterleavedOracle,
+    LookaheadOracle,
+    TsallisINF,
+    BinnedTsallisINF,
+    ChebCB,
+    UCB1,
+    KLUCB,
+    ThompsonSampling,
+    Exp3,
+    FixedArm,
     NashMP,
     NashProx,
     NashMPPG,
@@ -78,20 +113,31 @@ __all__ = [
     "DOPE",
     "EGPO",
     "INPO",
+    "KLUCB",
     "LEARNERS",
     "MMD",
     "MPO",
     "OMWU",
     "PSRL",
     "SPO",
+    "UCB1",
     "UCBVI",
     "AlwaysBaseline",
+    "BinnedTsallisINF",
+    "BlockingUCB",
     "Budget",
+    "ChebCB",
     "DuellingHedge",
     "EpsMix",
+    "Exp3",
+    "FixedArm",
     "FixedMixture",
+    "GPLookahead",
+    "GreedyOracle",
+    "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LookaheadOracle",
     "NashEMA",
     "NashMD",
     "NashMDPG",
@@ -101,11 +147,20 @@ __all__ = [
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
+    "OptimalCycle",
     "OracleMixture",
+    "PeriodicOracle",
+    "PeriodicUCB",
     "QueueSPO",
+    "RandomOffsetsOracle",
+    "RelaxationTuner",
     "RewardModelLearner",
+    "RoundRobinOracle",
     "StepMix",
+    "ThompsonSampling",
     "TrajectoryRewardModel",
     "TrajectorySPO",
+    "TsallisINF",
+    "UCBGreedy",
     "learn_baseline",
 ]

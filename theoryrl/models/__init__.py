@@ -1,33 +1,76 @@
 """What a problem is: frozen dataclasses of validated, read-only arrays."""
 
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
+from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
+from theoryrl.models.layouts import (
+    discounted_from_toolbox,
+    from_quantecon,
+    stationary_to_toolbox,
+    to_quantecon,
+)
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import (
+    IndexRule,
+    OffsetSchedule,
+    PeriodicSchedule,
+    PullSequence,
+    Schedule,
+)
+from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame, list_trajectories
+from theoryrl.models.transitions import SparseTransitions
 
 __all__ = [
+    "AverageRewardMDP",
     "ConservativeMDP",
+    "ConstrainedMDP",
     "DeterministicPolicy",
+    "DiscountedMDP",
     "EpisodicMDP",
     "HistoryPolicy",
+    "ImplicitMDP",
+    "IndexRule",
+    "LinearSystems",
+    "LossTable",
     "MarkovPolicy",
     "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
+    "OffsetSchedule",
+    "PeriodicSchedule",
     "Policy",
     "PreferenceGame",
+    "PullSequence",
+    "RecoveringBandit",
     "RegularizedGame",
+    "RelaxationTuning",
     "RewardNoise",
+    "SPDMatrix",
+    "Schedule",
+    "SparseTransitions",
+    "StationaryMDP",
+    "StochasticBandit",
+    "TotalRewardMDP",
     "TrajectoryGame",
+    "discounted_from_toolbox",
     "from_gymnasium",
+    "from_quantecon",
     "from_toolbox",
     "list_trajectories",
     "load",
     "save",
+    "stationary_to_toolbox",
     "to_gymnasium",
+    "to_quantecon",
     "to_toolbox",
 ]

@@ -21,12 +21,20 @@ from typing import Any
 import numpy as np
 
 from theoryrl._files import write_atomically
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
+from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
+from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame
+from theoryrl.models.transitions import SparseTransitions
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -35,17 +43,33 @@ HEADER = "theoryrl"
 KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
+        AverageRewardMDP,
         ConservativeMDP,
+        ConstrainedMDP,
         DeterministicPolicy,
+        DiscountedMDP,
         EpisodicMDP,
+        LinearSystems,
+        LossTable,
+        RelaxationTuning,
+        SPDMatrix,
+        StochasticBandit,
+        IndexRule,
         HistoryPolicy,
         MatrixGame,
         MixturePolicy,
         OfflineDataset,
+        OffsetSchedule,
+        PeriodicSchedule,
         Policy,
+        PullSequence,
+        RecoveringBandit,
         PreferenceGame,
         RegularizedGame,
+        MatrixGame,
         RewardNoise,
+        SparseTransitions,
+        TotalRewardMDP,
         TrajectoryGame,
     )
 }

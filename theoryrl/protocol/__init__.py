@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, PreferenceGame, RegularizedGame, TrajectoryGame
+from theoryrl.models import (
+    ConservativeMDP,
+    EpisodicMDP,
+    LossTable,
+    PreferenceGame,
+    RecoveringBandit,
+    RegularizedGame,
+    RelaxationTuning,
+    StochasticBandit,
+    TrajectoryGame,
+)
+from theoryrl.protocol.bandit import (
+    ArmDecision,
+    BanditObservation,
+    BanditProblem,
+    BanditSpec,
+    BlockDecision,
+    BlockPolicy,
+)
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -24,6 +42,8 @@ from theoryrl.protocol.preference import (
     PreferenceProblem,
     PreferenceSpec,
 )
+from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
+from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
 from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, TrajectorySpec
 
@@ -32,6 +52,10 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),
+    RecoveringBandit: (RecoveringProblem, "recovering"),
+    StochasticBandit: (BanditProblem, "bandit"),
+    LossTable: (BanditProblem, "loss-table"),
+    RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
@@ -82,7 +106,13 @@ def play(
 
 
 __all__ = [
+    "ArmDecision",
     "Audit",
+    "BanditObservation",
+    "BanditProblem",
+    "BanditSpec",
+    "BlockDecision",
+    "BlockPolicy",
     "Decision",
     "Duels",
     "Environment",
@@ -96,6 +126,9 @@ __all__ = [
     "PreferenceProblem",
     "PreferenceSpec",
     "Problem",
+    "RecoveringDecision",
+    "RecoveringProblem",
+    "RecoveringSpec",
     "Run",
     "Streams",
     "Trace",
@@ -104,4 +137,6 @@ __all__ = [
     "TrajectorySpec",
     "as_problem",
     "play",
+    "pose_relaxation",
+    "relaxation_table",
 ]

@@ -8,18 +8,58 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import (
+    AverageRewardMDP,
     ConservativeMDP,
+    ConstrainedMDP,
+    DiscountedMDP,
     EpisodicMDP,
+    ImplicitMDP,
     MatrixGame,
     PreferenceGame,
+    RecoveringBandit,
     RegularizedGame,
+    TotalRewardMDP,
     TrajectoryGame,
 )
-from theoryrl.solvers import coefficients, episodic, preference, tabular_class
+from theoryrl.solvers import (
+    average,
+    coefficients,
+    discounted,
+    episodic,
+    preference,
+    recovering,
+    relaxation,
+    tabular_class,
+    total,
+)
+from theoryrl.solvers.average import (
+    bias_span,
+    diameter,
+    gain_and_bias,
+    hitting_times,
+    mixing_time,
+    stationary_distributions,
+)
+from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
 from theoryrl.solvers.coefficients import *  # noqa: F403
+from theoryrl.solvers.constrained import (
+    ConstrainedSolution,
+    InfeasibleError,
+    constrained_linear_program,
+)
+from theoryrl.solvers.discounted import (
+    InterruptedSolve,
+    NotConvergedError,
+    anderson_value_iteration,
+    modified_policy_iteration,
+    policy_iteration,
+    value_iteration,
+)
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
+from theoryrl.solvers.recovering import *  # noqa: F403
+from theoryrl.solvers.relaxation import *  # noqa: F403
 from theoryrl.solvers.social_choice import (
     RewardModel,
     borda_scores,
@@ -30,6 +70,7 @@ from theoryrl.solvers.social_choice import (
 )
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
+from theoryrl.solvers.total import proper_states
 from theoryrl.solvers.trajectory import (
     TrajectorySolution,
     behaviour_of,
@@ -40,6 +81,14 @@ from theoryrl.solvers.trajectory import (
     trajectory_winner,
 )
 
+_ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
+    ("auto", discounted.auto),
+    ("modified-policy-iteration", modified_policy_iteration),
+    ("value-iteration", value_iteration),
+    ("gauss-seidel", partial(value_iteration, sweep="gauss-seidel")),
+    ("anderson", anderson_value_iteration),
+]
+
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
         "method",
@@ -48,10 +97,47 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    DiscountedMDP: Registry(
+        "method",
+        [
+            *_ITERATIVE,
+            ("policy-iteration", policy_iteration),
+            ("linear-program", discounted.linear_program),
+        ],
+    ),
+    ImplicitMDP: Registry("method", _ITERATIVE),
+    AverageRewardMDP: Registry(
+        "method",
+        [
+            ("auto", average.auto),
+            ("policy-iteration", average.policy_iteration),
+            ("multichain-policy-iteration", average.multichain_policy_iteration),
+            ("relative-value-iteration", average.relative_value_iteration),
+            ("linear-program", average.linear_program),
+        ],
+    ),
+    TotalRewardMDP: Registry(
+        "method",
+        [
+            ("policy-iteration", total.policy_iteration),
+            ("interval-iteration", total.interval_iteration),
+        ],
+    ),
+    ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
+    RecoveringBandit: Registry(
+        "method",
+        [
+            ("policy-iteration", recovering.optimal_cycle),
+            ("periodic", recovering.purely_periodic),
+        ],
+    ),
     PreferenceGame: Registry(
         "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
     ),
-    RegularizedGame: Registry("method", [("newton", preference.regularized_equilibrium)]),
+    RegularizedGame: Registry(
+        "method",
+        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
+    ),
     MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
     TrajectoryGame: Registry("method", [("linear-program", trajectory_winner)]),
 }
@@ -78,6 +164,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
     Raises
     ------
+    NotConvergedError
+        If an iterative method has not proven the tolerance; the bounds that it has proven are attached.
     TypeError
         If no solver takes such a model.
     UnknownKeyError
@@ -93,8 +181,31 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
 __all__ = [
     "METHODS",
-    "RewardModel",
+    "ConstrainedSolution",
+    "EndComponents",
+    "InfeasibleError",
+    "InterruptedSolve",
+    "NotConvergedError",
     "Solution",
+    "anderson_value_iteration",
+    "average",
+    "bias_span",
+    "communicating_classes",
+    "constrained_linear_program",
+    "diameter",
+    "discounted",
+    "gain_and_bias",
+    "hitting_times",
+    "mixing_time",
+    "modified_policy_iteration",
+    "policy_iteration",
+    "proper_states",
+    "recurrent_classes",
+    "solve",
+    "stationary_distributions",
+    "total",
+    "value_iteration",
+    "RewardModel",
     "TrajectorySolution",
     "behaviour_of",
     "best_trajectory_response",
@@ -104,12 +215,13 @@ __all__ = [
     "condorcet_winner",
     "copeland_scores",
     "soft_trajectory_response",
-    "solve",
     "trajectory_exploitability",
     "trajectory_law",
     "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
     *preference.__all__,
+    *recovering.__all__,
+    *relaxation.__all__,
     *tabular_class.__all__,
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,12 @@ class Solution:
         Name of the solver.
     """
 
+    entry: ClassVar[str] = "state"
+    """What the entries of `value` belong to."""
+
+    meaning: ClassVar[str] = ""
+    """What the number `overall` is the value of, in words."""
+
     value: np.ndarray
     policy: Any
     lower: np.ndarray
@@ -34,9 +40,30 @@ class Solution:
     method: str
 
     @property
+    def overall(self) -> tuple[float, float, float] | None:
+        """Value with its bounds, where the answer is a single number; else None."""
+        if np.size(self.value) != 1:
+            return None
+        return float(np.max(self.value)), float(np.max(self.lower)), float(np.max(self.upper))
+
+    @property
     def gap(self) -> float:
         """Largest distance between the two bounds."""
         return float(np.max(self.upper - self.lower))
+
+
+class NotConvergedError(RuntimeError):
+    """The bound that was asked for was not met; `solution` holds the bounds that were.
+
+    Attributes
+    ----------
+    solution
+        The best that was found, with bounds that are proven all the same.
+    """
+
+    def __init__(self, reason: str, solution: Solution) -> None:
+        super().__init__(f"{reason}; the proven error is {solution.gap / 2:.3g} (see .solution)")
+        self.solution = solution
 
 
 def rounding_unit(n_operations: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from theoryrl._registry import Registry, UnknownKeyError
 from theoryrl.models._validation import check_choice, check_count
-from theoryrl.theory import nash_mp, spo, stepmix
+from theoryrl.theory import nash_mp, recovering, sor, spo, stepmix
 from theoryrl.theory.checking import UnguaranteedEvidenceError, check
 from theoryrl.theory.core import (
     Curve,
@@ -29,7 +29,8 @@ from theoryrl.theory.statistics import clopper_pearson, slope_interval
 PROFILES = ("quick", "full")
 
 PAPERS: Registry[Paper] = Registry(
-    "paper", [(paper.key, paper) for paper in (stepmix.PAPER, nash_mp.PAPER, spo.PAPER)]
+    "paper",
+    [(paper.key, paper) for paper in (stepmix.PAPER, recovering.PAPER, sor.PAPER, nash_mp.PAPER, spo.PAPER)],
 )
 THEOREMS: Registry[Theorem] = Registry(
     "theorem", [(theorem.key, theorem) for paper in PAPERS.values() for theorem in paper.theorems]

@@ -98,10 +98,12 @@ def inexact_run(
     tries: int = 4,
     scale: float = 1.0,
     gamma: float = 2.0,
+    uniform: bool = False,
 ) -> InexactRun:
     """Run Mirror Prox with errors +- d/2 per action; of several draws the one that hurts most is taken.
 
-    `scale` multiplies the errors that are made, but not those that are reported (for mutants).
+    `scale` multiplies the errors that are made, but not those that are reported (for mutants); `uniform`
+    draws the errors from the interval instead of its ends.
     """
     best = regularized_equilibrium(game).log_policy
     log_pi = game.log_reference
@@ -109,7 +111,8 @@ def inexact_run(
 
     def prox(field: LogPolicy, d: float) -> LogPolicy:
         exact = proximal_step(field, log_pi, game.log_reference, gamma, game.beta)
-        return log_normalize(exact + scale * d * (rng.integers(0, 2, exact.shape) - 0.5))
+        draw = rng.random(exact.shape) if uniform else rng.integers(0, 2, exact.shape)
+        return log_normalize(exact + scale * d * (draw - 0.5))
 
     for _ in range(iterations):
         candidates = []
@@ -559,7 +562,7 @@ def _plain_kl(p: Float[np.ndarray, " n"], log_q: Float[np.ndarray, " n"]) -> flo
 
 @dataclass(frozen=True, eq=False)
 class FieldCase(Evidence):
-    """span(A (p - q)), and |p - q|_1 times twice the Lipschitz constant."""
+    """``span(A (p - q))``, and the 1-norm of p - q times twice the Lipschitz constant."""
 
     change: float
     allowed: float

@@ -197,10 +197,9 @@ def _theorem(key: str, statement: str, section: str, evidence: Any, measured: An
     return Theorem(
         key=f"nash-mp.{key}",
         statement=statement,
-        source=section if "(" in section else f"{_PAGE}, {section}",
         evidence=evidence,
         measured=measured,
-        **{**defaults, **options},
+        **{"source": f"{_PAGE}, {section}", **defaults, **options},
     )
 
 
@@ -211,9 +210,10 @@ THEOREMS: tuple[Theorem, ...] = (
     _theorem(
         "last-iterate",
         "With gamma = 2, KL(pi* || pi_K) <= (1 + 2 beta)^{-N/2} KL(pi* || pi_0) after N = 2K queries.",
-        _TIAPKIN,
+        "one step",
         preference.paper_runs,
         rate_left,
+        source=_TIAPKIN,
         bound=rate_right,
         mark=Mark.PAPER,
         tolerance=ONE_STEP,
@@ -444,9 +444,10 @@ THEOREMS: tuple[Theorem, ...] = (
     _theorem(
         "nash-md-paper",
         "Nash-MD: KL(pi* || pi_T) <= 8 / (beta^2 (T + 1)) with eta_t = 2 / (beta (t + 2)).",
-        _MUNOS,
+        "Nash-MD",
         methods.nash_md_runs,
         lambda run: md_rate(run, 8.0),
+        source=_MUNOS,
         mark=Mark.PAPER,
     ),
     _theorem(
@@ -493,9 +494,10 @@ THEOREMS: tuple[Theorem, ...] = (
     _theorem(
         "omwu",
         "OMWU with eta = 1/(2 (beta + 1)): KL(pi* || pi_t) <= (1 - eta beta)^t KL(pi* || pi_0).",
-        "Cen, Wei and Chi (2021), recalled; the constant 1 as measured",
+        "self-play",
         methods.omwu_runs,
         lambda run: (run.kl / run.factor ** np.arange(len(run.kl)))[1:],
+        source="Cen, Wei and Chi (2021), recalled; the constant 1 as measured",
         mark=Mark.RECALLED,
         tolerance=1e-6,
     ),

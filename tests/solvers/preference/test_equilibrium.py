@@ -10,13 +10,14 @@ from tests.solvers.preference.games import FAMILIES, random_game, random_regular
 from theoryrl import solve
 from theoryrl.models import PreferenceGame, RegularizedGame
 from theoryrl.solvers.preference import (
-    NotConvergedError,
     exploitability_gap,
+    mirror_prox_equilibrium,
     preference_certificate,
     regularized_equilibrium,
 )
 from theoryrl.solvers.preference.fields import equilibrium_residual
 from theoryrl.solvers.simplex import kl_divergence, log_normalize, span
+from theoryrl.solvers.solution import NotConvergedError
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -134,11 +135,14 @@ def test_the_certificate_counts_rounding():
 
 def test_a_tolerance_below_rounding_is_refused():
     game = random_regularized(np.random.default_rng(0), "uniform", 10, 0.01)
-    assert regularized_equilibrium(game, tolerance=1e-20).certificate.max() <= 1e-20
-    with pytest.raises(NotConvergedError, match="below what rounding allows"):
-        regularized_equilibrium(game, tolerance=1e-40)
-    with pytest.raises(ValueError, match="tolerance must be"):
-        regularized_equilibrium(game, tolerance=-1.0)
+    assert regularized_equilibrium(game, tol=1e-20).certificate.max() <= 1e-20
+    with pytest.raises(
+        NotConvergedError, match="rounding in float64 prevents a certificate of 1e-40"
+    ) as caught:
+        regularized_equilibrium(game, tol=1e-40)
+    assert caught.value.solution.certificate.max() < 1e-20
+    with pytest.raises(ValueError, match="tol must be"):
+        regularized_equilibrium(game, tol=-1.0)
 
 
 def test_solve_finds_the_solver_of_the_model():
@@ -146,3 +150,21 @@ def test_solve_finds_the_solver_of_the_model():
     solution = solve(game)
     assert solution.method == "newton"
     assert solution.gap < 1e-20
+    assert solve(game, "mirror-prox").method == "mirror-prox"
+
+
+@given(seed=seeds, family=st.sampled_from(FAMILIES), beta=st.floats(0.03, 3))
+@settings(max_examples=20)
+def test_mirror_prox_agrees_with_newton_up_to_both_certificates(seed, family, beta):
+    game = random_regularized(np.random.default_rng(seed), family, 6, beta, X=2)
+    newton, prox = regularized_equilibrium(game), mirror_prox_equilibrium(game, tol=1e-16)
+    assert prox.certificate.max() <= 1e-16
+    roots = np.sqrt(newton.certificate) + np.sqrt(prox.certificate)
+    distance = kl_divergence(newton.log_policy, prox.log_policy)
+    assert (distance <= 1.01 * roots**2).all()
+
+
+def test_mirror_prox_says_when_it_gives_up():
+    game = random_regularized(np.random.default_rng(0), "uniform", 6, 0.01)
+    with pytest.raises(NotConvergedError, match="3 iterations did not reach a certificate of 1e-12"):
+        mirror_prox_equilibrium(game, max_iterations=3)

@@ -1,10 +1,6 @@
 """Exact solvers of preference games and matrix games."""
 
-from theoryrl.solvers.preference.equilibrium import (
-    NotConvergedError,
-    PreferenceSolution,
-    regularized_equilibrium,
-)
+from theoryrl.solvers.preference.equilibrium import PreferenceSolution, regularized_equilibrium
 from theoryrl.solvers.preference.fields import (
     Certificate,
     equilibrium_residual,
@@ -15,6 +11,7 @@ from theoryrl.solvers.preference.fields import (
     regularized_best_response,
     regularized_preference,
 )
+from theoryrl.solvers.preference.mirror_prox import mirror_prox_equilibrium
 from theoryrl.solvers.preference.steps import (
     largest_mirror_prox_step,
     lipschitz_constant,
@@ -32,7 +29,6 @@ from theoryrl.solvers.preference.winner import (
 __all__ = [
     "Certificate",
     "MatrixGameSolution",
-    "NotConvergedError",
     "PreferenceSolution",
     "WinnerSolution",
     "equilibrium_residual",
@@ -43,6 +39,7 @@ __all__ = [
     "local_contraction_rate",
     "local_frequencies",
     "matrix_game_equilibrium",
+    "mirror_prox_equilibrium",
     "preference_certificate",
     "preference_field",
     "regularized_best_response",

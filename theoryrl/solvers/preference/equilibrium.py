@@ -11,6 +11,7 @@ alone, so that its certificate holds however it was found.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,7 +25,7 @@ from theoryrl.solvers.preference.fields import (
     preference_certificate,
 )
 from theoryrl.solvers.simplex import log_normalize, span
-from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.solution import NotConvergedError, Solution
 
 FIRST_RATIO, LARGEST_RATIO, LEAST_RATIO = 3.0, 10.0, 1.0005
 NEWTON_STEPS = 60
@@ -37,8 +38,12 @@ NEGLIGIBLE = 1e-20
 """Mass that no step of Newton's method notices."""
 
 
-class NotConvergedError(RuntimeError):
-    """The continuation could not reach the wanted beta."""
+class StalledError(RuntimeError):
+    """The continuation could not reach the wanted beta; `u` is where it stands, see `continuation`."""
+
+    def __init__(self, reason: str, u: LogPolicy) -> None:
+        super().__init__(reason)
+        self.u = u
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,20 +70,22 @@ class PreferenceSolution(Solution):
     gap_bound: PerContext
     exploitability_gap: PerContext
 
+    entry: ClassVar[str] = "context"
+
     @property
     def gap(self) -> float:
         """Largest bound on the exploitability gap."""
         return float(self.gap_bound.max())
 
 
-def regularized_equilibrium(game: RegularizedGame, tolerance: float | None = None) -> PreferenceSolution:
+def regularized_equilibrium(game: RegularizedGame, tol: float | None = None) -> PreferenceSolution:
     """Find the equilibrium of a regularised preference game.
 
     Parameters
     ----------
     game
         With any number of contexts; n up to a few thousand (each step solves an n x n system).
-    tolerance
+    tol
         Largest certificate, that is bound on ``KL(pi || pi*) + KL(pi* || pi)``, that is accepted, in each
         context. Default: iterate until rounding, accept what comes.
 
@@ -90,26 +97,36 @@ def regularized_equilibrium(game: RegularizedGame, tolerance: float | None = Non
     Raises
     ------
     NotConvergedError
-        If the continuation fails, or the certificate is above the tolerance.
+        If the continuation fails, or the certificate is above the tolerance; the solution that was found,
+        with its certificate, is attached.
     """
-    if tolerance is not None:
-        check_real("tolerance", tolerance, low=0.0)
-    u, solves = continuation(game.game.skew, game.log_reference, game.beta)
-    log_policy = log_normalize(game.log_reference + u / game.beta)
-    proved = preference_certificate(game, log_policy)
-    if tolerance is not None and proved.divergence.max() > tolerance:
-        raise NotConvergedError(
-            f"the certificate is {proved.divergence.max():.3g}; tolerance = {tolerance!r} is below what "
-            "rounding allows for this game"
+    if tol is not None:
+        check_real("tol", tol, low=0.0)
+    try:
+        u, solves = continuation(game.game.skew, game.log_reference, game.beta)
+    except StalledError as stalled:
+        reached = certified(game, log_normalize(game.log_reference + stalled.u / game.beta), 0, "newton")
+        raise NotConvergedError(str(stalled), reached) from stalled
+    solution = certified(game, log_normalize(game.log_reference + u / game.beta), solves, "newton")
+    if tol is not None and solution.certificate.max() > tol:
+        reason = (
+            f"rounding in float64 prevents a certificate of {tol:g} (it is {solution.certificate.max():.3g})"
         )
+        raise NotConvergedError(reason, solution)
+    return solution
+
+
+def certified(game: RegularizedGame, log_policy: LogPolicy, work: int, method: str) -> PreferenceSolution:
+    """Return a policy with what its residual proves."""
+    proved = preference_certificate(game, log_policy)
     gap = exploitability_gap(game, log_policy)
     return PreferenceSolution(
         value=0.5 - gap,
         policy=Policy(np.exp(log_policy)),
-        lower=0.5 - proved.gap,
+        lower=np.nextafter(0.5 - proved.gap, 0.0),
         upper=np.full(len(gap), 0.5),
-        iterations=solves,
-        method="newton",
+        iterations=work,
+        method=method,
         log_policy=log_policy,
         certificate=proved.divergence,
         gap_bound=proved.gap,
@@ -160,9 +177,7 @@ def continuation(
         ratio[lost] = np.sqrt(ratio[lost])
         if (ratio[lost] < LEAST_RATIO).any():
             x = int(lost[np.argmin(ratio[lost])])
-            raise NotConvergedError(
-                f"context {x}: no progress below beta = {solved[x]:.3g} towards {beta:.3g}"
-            )
+            raise StalledError(f"context {x}: no progress below beta = {solved[x]:.3g} towards {beta:.3g}", u)
         todo = np.flatnonzero(solved > beta)
     return u, total
 

@@ -2,7 +2,7 @@
 
 The field ``F(pi) = A pi`` maps the simplex with the 1-norm to vectors modulo constants:
 
-    span(A (p - q)) <= 2 L |p - q|_1,     L(P) = max_{i, j, a, b} |A_ia - A_ja - A_ib + A_jb| / 4 <= 1/2.
+    span(A (p - q)) <= 2 L norm_1(p - q),     L(P) = max_{i, j, a, b} (A_ia - A_ja - A_ib + A_jb) / 4 <= 1/2.
 
 Mirror Prox converges for every step with ``gamma^2 L^2 <= 1 + gamma beta``. Its linearisation at the
 equilibrium in logits modulo constants is ``M = q [I + gamma A S (q I + q gamma A S)]`` with

@@ -15,7 +15,7 @@ Two methods:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,7 +24,7 @@ from scipy.optimize import linprog
 
 from theoryrl.models import MatrixGame, Policy, PreferenceGame
 from theoryrl.models._validation import check_choice
-from theoryrl.solvers.preference.equilibrium import NotConvergedError, continuation
+from theoryrl.solvers.preference.equilibrium import StalledError, continuation
 from theoryrl.solvers.preference.fields import PerContext, exploitability
 from theoryrl.solvers.simplex import log_normalize
 from theoryrl.solvers.solution import Solution, rounding_unit
@@ -61,6 +61,8 @@ class WinnerSolution(Solution):
     exploitability: PerContext
     unique: tuple[bool | None, ...]
 
+    entry: ClassVar[str] = "context"
+
     @property
     def gap(self) -> float:
         """Largest bound on the exploitability, rounding included."""
@@ -81,6 +83,8 @@ class MatrixGameSolution(Solution):
 
     row: Float[np.ndarray, " n"]
     column: Float[np.ndarray, " m"]
+
+    meaning: ClassVar[str] = "of the row player"
 
 
 class _Winner(NamedTuple):
@@ -189,7 +193,7 @@ def _by_support(A: Float[np.ndarray, "n n"]) -> _Winner:
         try:
             start = None if np.isinf(at) else (u, at)
             u, solves = continuation(A[None], log_reference, beta, start, precise=False)
-        except NotConvergedError:
+        except StalledError:
             break
         at, work = beta, work + solves
         pi = np.exp(log_normalize(log_reference + u / beta))[0]
