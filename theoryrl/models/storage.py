@@ -54,6 +54,7 @@ KINDS: Mapping[str, type[Any]] = {
         RelaxationTuning,
         SPDMatrix,
         StochasticBandit,
+        MatrixGame,
         IndexRule,
         HistoryPolicy,
         MatrixGame,

@@ -1,11 +1,14 @@
-"""What a solver returns: an answer and a proven bound on its error."""
+"""What a solver returns, an answer and a proven bound on its error; and how it stops before its time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
+
+from theoryrl.models._validation import check_real
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,41 @@ class Solution:
         return float(np.max(self.upper - self.lower))
 
 
+class Progress(NamedTuple):
+    """What `on_sweep` is told after each Bellman sweep.
+
+    Attributes
+    ----------
+    sweeps
+        Bellman sweeps so far.
+    gap
+        Proven distance between the bounds at this moment; the error of `value` is half of it.
+    tol
+        The error that is asked for.
+    """
+
+    sweeps: int
+    gap: float
+    tol: float
+
+
+OnSweep: TypeAlias = Callable[[Progress], object]
+
+
+class InterruptedSolve(KeyboardInterrupt):
+    """Ctrl-C, or `on_sweep` raised KeyboardInterrupt; `solution` holds the bounds of that moment.
+
+    Attributes
+    ----------
+    solution
+        The last certified iterate.
+    """
+
+    def __init__(self, solution: Solution) -> None:
+        super().__init__(f"interrupted; the proven error is {solution.gap / 2:.3g} (see .solution)")
+        self.solution = solution
+
+
 class NotConvergedError(RuntimeError):
     """The bound that was asked for was not met; `solution` holds the bounds that were.
 
@@ -73,3 +111,9 @@ def rounding_unit(n_operations: int) -> float:
     """
     unit = n_operations * 2.0**-53
     return unit / (1 - unit)
+
+
+def check_tolerance(tol: float) -> None:
+    """Raise unless the tolerance is a positive number."""
+    if check_real("tol", tol) <= 0:
+        raise ValueError(f"tol must be positive; got {tol!r}")

@@ -28,10 +28,9 @@ from theoryrl.theory.statistics import clopper_pearson, slope_interval
 
 PROFILES = ("quick", "full")
 
-PAPERS: Registry[Paper] = Registry(
-    "paper",
-    [(paper.key, paper) for paper in (stepmix.PAPER, recovering.PAPER, sor.PAPER, nash_mp.PAPER, spo.PAPER)],
-)
+_COLUMNS = (stepmix, nash_mp, recovering, sor, spo)
+
+PAPERS: Registry[Paper] = Registry("paper", [(column.PAPER.key, column.PAPER) for column in _COLUMNS])
 THEOREMS: Registry[Theorem] = Registry(
     "theorem", [(theorem.key, theorem) for paper in PAPERS.values() for theorem in paper.theorems]
 )

@@ -19,8 +19,7 @@ from theoryrl.solvers._rows import actions_chain
 from theoryrl.solvers.average.policy_iteration import policy_iteration
 from theoryrl.solvers.average.relative_value_iteration import relative_value_iteration
 from theoryrl.solvers.average.solution import GainSolution
-from theoryrl.solvers.discounted._search import OnSweep, Progress
-from theoryrl.solvers.solution import NotConvergedError
+from theoryrl.solvers.solution import NotConvergedError, OnSweep, Progress
 
 SMALL = 300
 """States up to which policy iteration is used at once."""

@@ -24,8 +24,7 @@ from theoryrl.models._validation import check_type
 from theoryrl.solvers.average._certificate import ClassBounds, Setting
 from theoryrl.solvers.average.policy_iteration import PolicySearch
 from theoryrl.solvers.average.solution import GainSolution
-from theoryrl.solvers.discounted._search import check_tolerance
-from theoryrl.solvers.solution import NotConvergedError
+from theoryrl.solvers.solution import NotConvergedError, check_tolerance
 
 VISITED = 1e-9
 """Frequencies below this share of the largest are taken for the program's rounding."""

@@ -18,8 +18,7 @@ from theoryrl.models._validation import check_count, check_type
 from theoryrl.solvers.average._certificate import Setting
 from theoryrl.solvers.average.evaluation import evaluate_policy
 from theoryrl.solvers.average.solution import BiasSolution, GainSolution
-from theoryrl.solvers.discounted._search import check_tolerance
-from theoryrl.solvers.solution import NotConvergedError
+from theoryrl.solvers.solution import NotConvergedError, check_tolerance
 
 RELATIVE = 1e-11
 """Differences of gains and biases, relative to their size, that count as rounding."""

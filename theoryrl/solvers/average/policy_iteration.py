@@ -27,8 +27,7 @@ from theoryrl.solvers.average._certificate import ClassBounds, Setting
 from theoryrl.solvers.average.evaluation import frequent_states
 from theoryrl.solvers.average.solution import GainSolution
 from theoryrl.solvers.classes import closed_classes
-from theoryrl.solvers.discounted._search import InterruptedSolve, OnSweep, Progress, check_tolerance
-from theoryrl.solvers.solution import NotConvergedError
+from theoryrl.solvers.solution import InterruptedSolve, NotConvergedError, OnSweep, Progress, check_tolerance
 
 
 def policy_iteration(

@@ -17,8 +17,7 @@ from theoryrl.models._validation import check_count, check_fraction, check_type,
 from theoryrl.solvers import _row_kernels
 from theoryrl.solvers.average._certificate import Setting
 from theoryrl.solvers.average.solution import GainSolution
-from theoryrl.solvers.discounted._search import InterruptedSolve, OnSweep, Progress, check_tolerance
-from theoryrl.solvers.solution import NotConvergedError
+from theoryrl.solvers.solution import InterruptedSolve, NotConvergedError, OnSweep, Progress, check_tolerance
 
 
 def relative_value_iteration(

@@ -24,50 +24,22 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models import DeterministicPolicy
-from theoryrl.models._validation import check_count, check_real, real_array
+from theoryrl.models._validation import check_count, real_array
 from theoryrl.solvers.discounted._kernels import difference_range
 from theoryrl.solvers.discounted._operators import Operator
-from theoryrl.solvers.solution import NotConvergedError, Solution
+from theoryrl.solvers.solution import (
+    InterruptedSolve,
+    NotConvergedError,
+    OnSweep,
+    Progress,
+    Solution,
+    check_tolerance,
+)
 
 UNIT = 2.0**-53
 FLOOR, NEAR, PATIENCE = 1.5, 100.0, 50
 """Rounding has won where the gap is below FLOOR times what rounding alone makes, or below NEAR times
 that and no smaller than at any of the last PATIENCE sweeps."""
-
-
-class Progress(NamedTuple):
-    """What `on_sweep` is told after each Bellman sweep.
-
-    Attributes
-    ----------
-    sweeps
-        Bellman sweeps so far.
-    gap
-        Proven distance between the bounds at this moment; the error of `value` is half of it.
-    tol
-        The error that is asked for.
-    """
-
-    sweeps: int
-    gap: float
-    tol: float
-
-
-OnSweep: TypeAlias = Callable[[Progress], object]
-
-
-class InterruptedSolve(KeyboardInterrupt):
-    """Ctrl-C, or `on_sweep` raised KeyboardInterrupt; `solution` holds the bounds of that moment.
-
-    Attributes
-    ----------
-    solution
-        The last certified iterate.
-    """
-
-    def __init__(self, solution: Solution) -> None:
-        super().__init__(f"interrupted; the proven error is {solution.gap / 2:.3g} (see .solution)")
-        self.solution = solution
 
 
 @dataclass(frozen=True)
@@ -297,9 +269,3 @@ def optimal(search: Search) -> Solution:
 def centre(h: Float[np.ndarray, " S"]) -> None:
     """Move h by a constant so that it lies around zero."""
     h -= 0.5 * (float(h.max()) + float(h.min()))
-
-
-def check_tolerance(tol: float) -> None:
-    """Raise unless the tolerance is a positive number."""
-    if check_real("tol", tol) <= 0:
-        raise ValueError(f"tol must be positive; got {tol!r}")

@@ -11,8 +11,8 @@ import numpy as np
 from theoryrl.models import DiscountedMDP, ImplicitMDP
 from theoryrl.solvers.discounted._kernels import difference_range
 from theoryrl.solvers.discounted._operators import Operator, operator_of
-from theoryrl.solvers.discounted._search import OnSweep, Search, run
-from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.discounted._search import Search, run
+from theoryrl.solvers.solution import OnSweep, Solution
 
 REDUCTION = 0.02
 """An evaluation stops when its residual is this part of the Bellman residual it started from."""

@@ -20,9 +20,8 @@ from jaxtyping import Float
 
 from theoryrl.models._validation import check_count, check_fraction, check_real, real_array
 from theoryrl.models.linear_systems import SPDMatrix, check_omega
-from theoryrl.solvers.discounted import NotConvergedError
 from theoryrl.solvers.relaxation import _kernels
-from theoryrl.solvers.solution import rounding_unit
+from theoryrl.solvers.solution import NotConvergedError, rounding_unit
 
 
 @dataclass(frozen=True, eq=False)

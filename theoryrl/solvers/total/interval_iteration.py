@@ -16,7 +16,7 @@ import numpy as np
 from theoryrl.models import TotalRewardMDP
 from theoryrl.models._validation import check_count
 from theoryrl.solvers._quotient import NodeValues, Quotient, lower_bound, solve_quotient, upper_bound
-from theoryrl.solvers.discounted._search import InterruptedSolve, OnSweep, Progress, check_tolerance
+from theoryrl.solvers.solution import InterruptedSolve, OnSweep, Progress, check_tolerance
 from theoryrl.solvers.total._problem import prepare
 from theoryrl.solvers.total.policy_iteration import checked
 from theoryrl.solvers.total.solution import TotalSolution

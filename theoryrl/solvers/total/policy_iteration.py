@@ -11,8 +11,7 @@ import numpy as np
 from theoryrl.models import TotalRewardMDP
 from theoryrl.models._validation import check_count
 from theoryrl.solvers._quotient import solve_quotient
-from theoryrl.solvers.discounted._search import check_tolerance
-from theoryrl.solvers.solution import NotConvergedError
+from theoryrl.solvers.solution import NotConvergedError, check_tolerance
 from theoryrl.solvers.total._problem import NO_MEANING, TotalProblem, prepare
 from theoryrl.solvers.total.solution import TotalSolution
 
