@@ -18,6 +18,7 @@ _HOME = {
     "EpisodicMDP": "models",
     "ImplicitMDP": "models",
     "LossTable": "models",
+    "HistoryPolicy": "models",
     "MatrixGame": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
@@ -30,6 +31,7 @@ _HOME = {
     "StochasticBandit": "models",
     "Study": "study",
     "Trace": "protocol",
+    "TrajectoryGame": "models",
     "play": "protocol",
     "solve": "solvers",
     "verify": "theory",
@@ -43,6 +45,7 @@ __all__ = [
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "HistoryPolicy",
     "ImplicitMDP",
     "LossTable",
     "MatrixGame",
@@ -57,6 +60,7 @@ __all__ = [
     "StochasticBandit",
     "Study",
     "Trace",
+    "TrajectoryGame",
     "__version__",
     "instances",
     "learners",
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        HistoryPolicy,
         ImplicitMDP,
         LossTable,
         MatrixGame,
@@ -91,6 +96,7 @@ if TYPE_CHECKING:
         RegularizedGame,
         RewardNoise,
         StochasticBandit,
+        TrajectoryGame,
     )
     from theoryrl.protocol import Trace, play
     from theoryrl.solvers import solve

@@ -42,6 +42,7 @@ from theoryrl.instances.random_dirichlet import random_conservative, random_diri
 from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
+from theoryrl.instances.self_play import condorcet, three_cycle, trajectory_preferences
 
 Factory = Callable[..., Any]
 """A function that returns a model."""
@@ -85,6 +86,9 @@ INSTANCES: Registry[Factory] = Registry(
         ("alternating-laplacian", alternating_laplacian),
         ("heat-equation", heat_equation),
         ("random-spd", random_spd),
+        ("three-cycle", three_cycle),
+        ("condorcet", condorcet),
+        ("trajectory-preferences", trajectory_preferences),
     ],
 )
 
@@ -99,6 +103,7 @@ __all__ = [
     "bradley_terry",
     "coin",
     "combination_lock",
+    "condorcet",
     "coupon",
     "discounted_garnet",
     "discounted_gridworld",
@@ -128,4 +133,6 @@ __all__ = [
     "rock_paper_scissors",
     "shifted_laplacian",
     "shifting_levels",
+    "three_cycle",
+    "trajectory_preferences",
 ]

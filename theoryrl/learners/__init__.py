@@ -42,12 +42,15 @@ from theoryrl.learners.baselines.recovering import (
     RoundRobinOracle,
     UCBGreedy,
 )
+from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
+from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
+from theoryrl.learners.trajectory_spo import TrajectorySPO
 from theoryrl.learners.tuner import RelaxationTuner
 
 _ALL: tuple[type[Any], ...] = (
@@ -95,6 +98,12 @@ _ALL: tuple[type[Any], ...] = (
     MMD,
     MPO,
     IteratedReference,
+    SPO,
+    TrajectorySPO,
+    QueueSPO,
+    RewardModelLearner,
+    TrajectoryRewardModel,
+    DuellingHedge,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -110,6 +119,7 @@ __all__ = [
     "MPO",
     "OMWU",
     "PSRL",
+    "SPO",
     "UCB1",
     "UCBVI",
     "AlwaysBaseline",
@@ -117,6 +127,7 @@ __all__ = [
     "BlockingUCB",
     "Budget",
     "ChebCB",
+    "DuellingHedge",
     "EpsMix",
     "Exp3",
     "FixedArm",
@@ -140,11 +151,15 @@ __all__ = [
     "OracleMixture",
     "PeriodicOracle",
     "PeriodicUCB",
+    "QueueSPO",
     "RandomOffsetsOracle",
     "RelaxationTuner",
+    "RewardModelLearner",
     "RoundRobinOracle",
     "StepMix",
     "ThompsonSampling",
+    "TrajectoryRewardModel",
+    "TrajectorySPO",
     "TsallisINF",
     "UCBGreedy",
     "learn_baseline",

@@ -27,6 +27,7 @@ from theoryrl.models.schedules import (
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
 from theoryrl.models.total import TotalRewardMDP
+from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame, list_trajectories
 from theoryrl.models.transitions import SparseTransitions
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "HistoryPolicy",
     "ImplicitMDP",
     "IndexRule",
     "LinearSystems",
@@ -59,10 +61,12 @@ __all__ = [
     "StationaryMDP",
     "StochasticBandit",
     "TotalRewardMDP",
+    "TrajectoryGame",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",
     "from_toolbox",
+    "list_trajectories",
     "load",
     "save",
     "stationary_to_toolbox",

@@ -33,6 +33,7 @@ from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
 from theoryrl.models.total import TotalRewardMDP
+from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame
 from theoryrl.models.transitions import SparseTransitions
 
 FORMAT = "theoryrl model"
@@ -55,6 +56,8 @@ KINDS: Mapping[str, type[Any]] = {
         StochasticBandit,
         MatrixGame,
         IndexRule,
+        HistoryPolicy,
+        MatrixGame,
         MixturePolicy,
         OfflineDataset,
         OffsetSchedule,
@@ -67,6 +70,7 @@ KINDS: Mapping[str, type[Any]] = {
         RewardNoise,
         SparseTransitions,
         TotalRewardMDP,
+        TrajectoryGame,
     )
 }
 

@@ -14,6 +14,7 @@ from theoryrl.models import (
     RegularizedGame,
     RelaxationTuning,
     StochasticBandit,
+    TrajectoryGame,
 )
 from theoryrl.protocol.bandit import (
     ArmDecision,
@@ -44,6 +45,7 @@ from theoryrl.protocol.preference import (
 from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
 from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
+from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, TrajectorySpec
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
@@ -54,6 +56,7 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     StochasticBandit: (BanditProblem, "bandit"),
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
+    TrajectoryGame: (TrajectoryProblem, "trajectories"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -129,6 +132,9 @@ __all__ = [
     "Run",
     "Streams",
     "Trace",
+    "TrajectoryDecision",
+    "TrajectoryProblem",
+    "TrajectorySpec",
     "as_problem",
     "play",
     "pose_relaxation",

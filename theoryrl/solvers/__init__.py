@@ -19,6 +19,7 @@ from theoryrl.models import (
     RecoveringBandit,
     RegularizedGame,
     TotalRewardMDP,
+    TrajectoryGame,
 )
 from theoryrl.solvers import (
     average,
@@ -59,9 +60,26 @@ from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.relaxation import *  # noqa: F403
+from theoryrl.solvers.social_choice import (
+    RewardModel,
+    borda_scores,
+    bradley_terry_rewards,
+    condorcet_margin,
+    condorcet_winner,
+    copeland_scores,
+)
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
 from theoryrl.solvers.total import proper_states
+from theoryrl.solvers.trajectory import (
+    TrajectorySolution,
+    behaviour_of,
+    best_trajectory_response,
+    soft_trajectory_response,
+    trajectory_exploitability,
+    trajectory_law,
+    trajectory_winner,
+)
 
 _ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
     ("auto", discounted.auto),
@@ -121,6 +139,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
     ),
     MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
+    TrajectoryGame: Registry("method", [("linear-program", trajectory_winner)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -186,6 +205,19 @@ __all__ = [
     "stationary_distributions",
     "total",
     "value_iteration",
+    "RewardModel",
+    "TrajectorySolution",
+    "behaviour_of",
+    "best_trajectory_response",
+    "borda_scores",
+    "bradley_terry_rewards",
+    "condorcet_margin",
+    "condorcet_winner",
+    "copeland_scores",
+    "soft_trajectory_response",
+    "trajectory_exploitability",
+    "trajectory_law",
+    "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
     *preference.__all__,
