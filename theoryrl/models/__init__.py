@@ -6,6 +6,7 @@ from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, 
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.storage import load, save
+from theoryrl.models.uncertainty import Uncertainty
 
 __all__ = [
     "ConservativeMDP",
@@ -16,6 +17,7 @@ __all__ = [
     "OfflineDataset",
     "Policy",
     "RewardNoise",
+    "Uncertainty",
     "from_gymnasium",
     "from_toolbox",
     "load",
