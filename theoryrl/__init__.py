@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "AverageRewardMDP": "models",
     "ConservativeMDP": "models",
+    "ConstrainedMDP": "models",
     "DeterministicPolicy": "models",
+    "DiscountedMDP": "models",
     "EpisodicMDP": "models",
+    "ImplicitMDP": "models",
     "MixturePolicy": "models",
     "OfflineDataset": "models",
     "Policy": "models",
@@ -26,9 +30,13 @@ _HOME = {
 _WINGS = ("models", "solvers", "instances", "protocol", "learners", "theory", "study")
 
 __all__ = [
+    "AverageRewardMDP",
     "ConservativeMDP",
+    "ConstrainedMDP",
     "DeterministicPolicy",
+    "DiscountedMDP",
     "EpisodicMDP",
+    "ImplicitMDP",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
@@ -51,9 +59,13 @@ __all__ = [
 if TYPE_CHECKING:
     from theoryrl import instances, learners, models, protocol, solvers, study, theory
     from theoryrl.models import (
+        AverageRewardMDP,
         ConservativeMDP,
+        ConstrainedMDP,
         DeterministicPolicy,
+        DiscountedMDP,
         EpisodicMDP,
+        ImplicitMDP,
         MixturePolicy,
         OfflineDataset,
         Policy,

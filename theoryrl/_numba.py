@@ -16,3 +16,15 @@ def kernel(function: Callable[..., Any]) -> Any:
     """
     compile_function = numba.njit(cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
     return compile_function(inspect.unwrap(function))
+
+
+def threaded_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `kernel`, and let other threads of Python run meanwhile.
+
+    `theoryrl.solvers._threads` calls such kernels on parts of the states at the same time. Numba's own
+    threads are not used: they do not survive a fork, nor two callers at once.
+    """
+    compile_function = numba.njit(
+        cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy"
+    )
+    return compile_function(inspect.unwrap(function))

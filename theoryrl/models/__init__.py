@@ -1,27 +1,47 @@
 """What a problem is: frozen dataclasses of validated, read-only arrays."""
 
 from theoryrl.models.conservative import ConservativeMDP
+from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
+from theoryrl.models.layouts import (
+    discounted_from_toolbox,
+    from_quantecon,
+    stationary_to_toolbox,
+    to_quantecon,
+)
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
+from theoryrl.models.transitions import SparseTransitions
 from theoryrl.models.uncertainty import Uncertainty
 
 __all__ = [
+    "AverageRewardMDP",
     "ConservativeMDP",
+    "ConstrainedMDP",
     "DeterministicPolicy",
+    "DiscountedMDP",
     "EpisodicMDP",
+    "ImplicitMDP",
     "MarkovPolicy",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
     "RewardNoise",
+    "SparseTransitions",
+    "StationaryMDP",
     "Uncertainty",
+    "discounted_from_toolbox",
     "from_gymnasium",
+    "from_quantecon",
     "from_toolbox",
     "load",
     "save",
+    "stationary_to_toolbox",
     "to_gymnasium",
+    "to_quantecon",
     "to_toolbox",
 ]

@@ -22,9 +22,12 @@ import numpy as np
 
 from theoryrl._files import write_atomically
 from theoryrl.models.conservative import ConservativeMDP
+from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
+from theoryrl.models.transitions import SparseTransitions
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -33,13 +36,17 @@ HEADER = "theoryrl"
 KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
+        AverageRewardMDP,
         ConservativeMDP,
+        ConstrainedMDP,
         DeterministicPolicy,
+        DiscountedMDP,
         EpisodicMDP,
         MixturePolicy,
         OfflineDataset,
         Policy,
         RewardNoise,
+        SparseTransitions,
     )
 }
 

@@ -1,0 +1,1 @@
+"""Exact solvers of discounted MDPs."""

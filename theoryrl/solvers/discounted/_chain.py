@@ -1,0 +1,203 @@
+"""Linear systems (I - gamma P_pi) x = b of one deterministic policy.
+
+*Direct*: an LU factorisation, sparse or dense. *Krylov*: GMRES (Saad and Schultz 1986), restarted, with
+one Gauss-Seidel step as right preconditioner. The states are renumbered so that each comes after its
+successors wherever the policy's graph allows it (a depth-first search): the Gauss-Seidel step then
+solves chains and grids almost exactly, and what remains are the edges that close cycles.
+
+Nothing here is trusted for more than speed: the certificate comes from the Bellman sweep that follows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.sparse.linalg import splu
+
+from theoryrl.models import DiscountedMDP, SparseTransitions
+from theoryrl.solvers.discounted import _kernels
+
+RESTART = 24
+"""Krylov vectors that are kept: 24 numbers per state."""
+STAGNATION = 0.5
+"""A cycle that does not reduce the residual below this part of it is the last one."""
+LONGEST = 480
+"""Krylov steps after which an evaluation is left as it is; the search goes on from there."""
+
+
+def policy_matrix(mdp: DiscountedMDP, actions: np.ndarray) -> Any:
+    """Return P_pi: a dense array [S, S], or a SciPy sparse array."""
+    states = np.arange(mdp.n_states)
+    if not isinstance(mdp.P, SparseTransitions):
+        return mdp.P[states, actions]
+    starts, successors, weights = _policy_rows(mdp.P, actions)
+    return sparse.csr_array((weights, successors, starts), shape=(mdp.n_states, mdp.n_states))
+
+
+def _policy_rows(P: SparseTransitions, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    starts = np.zeros(actions.size + 1, dtype=P.row_starts.dtype)
+    _kernels.policy_row_starts(P.row_starts, actions, P.n_actions, starts)
+    successors = np.empty(int(starts[-1]), dtype=P.next_states.dtype)
+    weights = np.empty(int(starts[-1]))
+    _kernels.policy_rows(
+        P.row_starts, P.next_states, P.probabilities, actions, P.n_actions, starts, successors, weights
+    )
+    return starts, successors, weights
+
+
+def solve_directly(mdp: DiscountedMDP, actions: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return x with (I - gamma P_pi) x = b by an LU factorisation."""
+    P = policy_matrix(mdp, actions)
+    if isinstance(P, np.ndarray):
+        matrix = np.multiply(P, -mdp.gamma)
+        matrix[np.diag_indices_from(matrix)] += 1.0
+        return np.asarray(linalg.solve(matrix, b, overwrite_a=True, check_finite=False))
+    matrix = sparse.eye_array(mdp.n_states, format="csc") - mdp.gamma * P.tocsc()
+    return np.asarray(splu(sparse.csc_matrix(matrix)).solve(b))
+
+
+class Chain(Protocol):
+    """The system of one policy, for GMRES."""
+
+    def enter(self, b: np.ndarray) -> np.ndarray:
+        """Return a vector in the chain's own numbering."""
+
+    def precondition(self, v: np.ndarray, z: np.ndarray) -> None:
+        """Write an approximate solution z of A z = v."""
+
+    def multiply(self, v: np.ndarray, z: np.ndarray, out: np.ndarray) -> None:
+        """Write A z, where z is what `precondition` made of v."""
+
+    def leave(self, x: np.ndarray) -> np.ndarray:
+        """Return a vector in the model's numbering."""
+
+
+class SparseChain:
+    """A = I - gamma P_pi in depth-first order, split into its lower part, diagonal and upper part."""
+
+    def __init__(self, P: SparseTransitions, actions: np.ndarray, gamma: float) -> None:
+        S = actions.size
+        starts, successors, weights = _policy_rows(P, actions)
+        self.order = np.empty(S, dtype=np.int32)
+        _kernels.depth_first_order(starts, successors, self.order)
+        columns, entries = np.empty_like(successors), np.empty_like(weights)
+        self.parts = np.empty_like(starts), np.empty(S, dtype=starts.dtype), columns, entries
+        self.diagonal = np.empty(S)
+        _kernels.split_rows(starts, successors, weights, gamma, self.order, *self.parts, self.diagonal)
+
+    def enter(self, b: np.ndarray) -> np.ndarray:
+        """Return a vector in the chain's own numbering."""
+        return b[self.order]
+
+    def precondition(self, v: np.ndarray, z: np.ndarray) -> None:
+        """Write the Gauss-Seidel step z = (D - L)^-1 v."""
+        _kernels.sweep_forward(*self.parts, self.diagonal, v, z)
+
+    def multiply(self, v: np.ndarray, z: np.ndarray, out: np.ndarray) -> None:
+        """Write A z = v - U z."""
+        _kernels.subtract_upper(*self.parts, v, z, out)
+
+    def leave(self, x: np.ndarray) -> np.ndarray:
+        """Return a vector in the model's numbering."""
+        result = np.empty_like(x)
+        result[self.order] = x
+        return result
+
+
+class DenseChain:
+    """A = I - gamma P_pi as a dense matrix, without a preconditioner."""
+
+    def __init__(self, P: np.ndarray, actions: np.ndarray, gamma: float) -> None:
+        self.P, self.gamma = P[np.arange(actions.size), actions], gamma
+
+    def enter(self, b: np.ndarray) -> np.ndarray:
+        """Return the vector itself."""
+        return b
+
+    def precondition(self, v: np.ndarray, z: np.ndarray) -> None:
+        """Write v."""
+        z[:] = v
+
+    def multiply(self, v: np.ndarray, z: np.ndarray, out: np.ndarray) -> None:
+        """Write z - gamma P_pi z."""
+        np.dot(self.P, z, out=out)
+        out *= -self.gamma
+        out += z
+
+    def leave(self, x: np.ndarray) -> np.ndarray:
+        """Return the vector itself."""
+        return x
+
+
+def chain(mdp: DiscountedMDP, actions: np.ndarray) -> Chain:
+    """Return the system of a deterministic policy."""
+    if isinstance(mdp.P, SparseTransitions):
+        return SparseChain(mdp.P, actions, mdp.gamma)
+    return DenseChain(mdp.P, actions, mdp.gamma)
+
+
+def solve_by_gmres(
+    system: Chain, b: np.ndarray, target: float, longest: int = LONGEST
+) -> tuple[np.ndarray, bool]:
+    """Return x, and whether its residual has a 2-norm of at most `target` within `longest` steps."""
+    residual = system.enter(b)
+    x, z, product = np.zeros_like(residual), np.empty_like(residual), np.empty_like(residual)
+    norm, steps = float(np.linalg.norm(residual)), 0
+    while norm > target and steps < longest:
+        taken, direction = _cycle(system, residual / norm, target / norm, min(RESTART, longest - steps))
+        steps += taken
+        direction *= norm
+        system.precondition(direction, z)
+        system.multiply(direction, z, product)
+        before, norm = norm, float(np.linalg.norm(residual - product))
+        if norm >= before:
+            break
+        x += z
+        residual = residual - product
+        if norm > STAGNATION * before:
+            break
+    return system.leave(x), norm <= target
+
+
+def _cycle(system: Chain, first: np.ndarray, target: float, longest: int) -> tuple[int, np.ndarray]:
+    """Return (steps, v): v in the Krylov space of a unit vector minimises the norm of first - A M^-1 v.
+
+    Orthogonalisation is classical Gram-Schmidt, once: what it loses is seen in the true residual,
+    from which the next cycle starts.
+    """
+    basis = np.empty((longest + 1, first.size))
+    basis[0] = first
+    H, rotations = np.zeros((longest + 1, longest)), np.zeros((longest, 2))
+    right = np.zeros(longest + 1)
+    right[0] = 1.0
+    z = np.empty_like(first)
+    k = 0
+    while k < longest and abs(right[k]) > target:
+        w = basis[k + 1]
+        system.precondition(basis[k], z)
+        system.multiply(basis[k], z, w)
+        H[: k + 1, k] = basis[: k + 1] @ w
+        w -= H[: k + 1, k] @ basis[: k + 1]
+        length = float(np.linalg.norm(w))
+        _rotate(H[:, k], length, k, rotations, right)
+        k += 1
+        if length <= 1e-14:
+            break
+        w /= length
+    y = linalg.solve_triangular(H[:k, :k], right[:k], check_finite=False)
+    return k, y @ basis[:k]
+
+
+def _rotate(column: np.ndarray, below: float, k: int, rotations: np.ndarray, right: np.ndarray) -> None:
+    """Bring a new column of the Hessenberg matrix to triangular form by Givens rotations."""
+    for j in range(k):
+        c, s = rotations[j]
+        column[j], column[j + 1] = c * column[j] + s * column[j + 1], c * column[j + 1] - s * column[j]
+    size = float(np.hypot(column[k], below))
+    c, s = column[k] / size, below / size
+    rotations[k] = c, s
+    column[k], column[k + 1] = size, 0.0
+    right[k + 1] = -s * right[k]
+    right[k] *= c

@@ -1,0 +1,222 @@
+"""Compiled sweeps over the states of a discounted MDP.
+
+The transitions are either a dense array [S A, S], or the three arrays of compressed sparse rows in a
+tuple; `expected` is the one place that knows the difference. Row s * A + a belongs to (s, a).
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from theoryrl._numba import kernel, threaded_kernel
+
+
+def expected(P: Any, row: int, h: Any) -> float:
+    """Return sum_t P[row, t] h[t]."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(expected, jit_options={"fastmath": {"reassoc", "contract"}, "error_model": "numpy"})
+def _expected(P, row, h):
+    def dense(P, row, h):
+        total = 0.0
+        for t in range(h.shape[0]):
+            total += P[row, t] * h[t]
+        return total
+
+    def sparse(P, row, h):
+        probabilities, next_states, row_starts = P
+        total = 0.0
+        for i in range(row_starts[row], row_starts[row + 1]):
+            total += probabilities[i] * h[next_states[i]]
+        return total
+
+    return sparse if isinstance(P, types.BaseTuple) else dense
+
+
+def expected_elsewhere(P: Any, row: int, h: Any, s: int) -> tuple[float, float]:
+    """Return the part of `expected` from states other than s, and the probability of s."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(expected_elsewhere, jit_options={"fastmath": {"reassoc", "contract"}, "error_model": "numpy"})
+def _expected_elsewhere(P, row, h, s):
+    def dense(P, row, h, s):
+        total = 0.0
+        for t in range(h.shape[0]):
+            total += P[row, t] * h[t]
+        return total - P[row, s] * h[s], P[row, s]
+
+    def sparse(P, row, h, s):
+        probabilities, next_states, row_starts = P
+        total, stay = 0.0, 0.0
+        for i in range(row_starts[row], row_starts[row + 1]):
+            t = next_states[i]
+            if t == s:
+                stay += probabilities[i]
+            else:
+                total += probabilities[i] * h[t]
+        return total, stay
+
+    return sparse if isinstance(P, types.BaseTuple) else dense
+
+
+@threaded_kernel
+def bellman(P, r, active, gamma, h, margin, W, actions, low, high):
+    """W(s) = max_a r(s, a) + gamma (P h)(s, a) over active actions, and the first maximiser.
+
+    Actions that are more than `margin` worse than the best are deactivated.
+    """
+    A = r.shape[1]
+    Q = np.empty(A)
+    for s in range(low, high):
+        best, first = -np.inf, -1
+        for a in range(A):
+            Q[a] = -np.inf
+            if active[s, a]:
+                Q[a] = r[s, a] + gamma * expected(P, s * A + a, h)
+                if Q[a] > best:
+                    best, first = Q[a], a
+        W[s] = best
+        actions[s] = first
+        floor = best - margin
+        for a in range(A):
+            if Q[a] < floor:
+                active[s, a] = False
+
+
+@threaded_kernel
+def policy_backup(P, r, actions, gamma, h, W, low, high):
+    """W(s) = r(s, pi(s)) + gamma (P h)(s, pi(s))."""
+    A = r.shape[1]
+    for s in range(low, high):
+        W[s] = r[s, actions[s]] + gamma * expected(P, s * A + actions[s], h)
+
+
+@kernel
+def gauss_seidel(P, r, active, gamma, h, backwards):
+    """One Bellman sweep in place: each state sees the new values of those before it.
+
+    What returns to the state itself is solved for, not iterated: the value x of taking an action for
+    good is x = r + gamma (others + stay x). Its maximum has the same fixed point.
+    """
+    S, A = r.shape
+    for i in range(S):
+        s = S - 1 - i if backwards else i
+        best = -np.inf
+        for a in range(A):
+            if active[s, a]:
+                others, stay = expected_elsewhere(P, s * A + a, h, s)
+                best = max(best, (r[s, a] + gamma * others) / (1.0 - gamma * stay))
+        h[s] = best
+
+
+@kernel
+def depth_first_order(starts, successors, order):
+    """Fill `order` so that a state comes after its successors, but for the edges that close a cycle.
+
+    The order in which a depth-first search of the policy's graph leaves the states.
+    """
+    S = order.shape[0]
+    following = starts[:-1].copy()
+    seen = np.zeros(S, dtype=np.bool_)
+    stack = np.empty(S, dtype=np.int32)
+    placed = 0
+    for root in range(S):
+        if seen[root]:
+            continue
+        seen[root] = True
+        stack[0] = root
+        top = 0
+        while top >= 0:
+            s = stack[top]
+            if following[s] < starts[s + 1]:
+                t = successors[following[s]]
+                following[s] += 1
+                if not seen[t]:
+                    seen[t] = True
+                    top += 1
+                    stack[top] = t
+            else:
+                order[placed] = s
+                placed += 1
+                top -= 1
+
+
+@kernel
+def policy_row_starts(row_starts, actions, A, starts):
+    """Fill where the rows of the policy's chain begin; return the longest row."""
+    longest = 0
+    for s in range(actions.shape[0]):
+        row = s * A + actions[s]
+        length = row_starts[row + 1] - row_starts[row]
+        starts[s + 1] = starts[s] + length
+        longest = max(longest, length)
+    return longest
+
+
+@kernel
+def policy_rows(row_starts, next_states, probabilities, actions, A, starts, successors, weights):
+    """Copy the rows of the policy's chain."""
+    for s in range(actions.shape[0]):
+        row = s * A + actions[s]
+        for k in range(starts[s + 1] - starts[s]):
+            successors[starts[s] + k] = next_states[row_starts[row] + k]
+            weights[starts[s] + k] = probabilities[row_starts[row] + k]
+
+
+@kernel
+def split_rows(starts, successors, weights, gamma, order, new_starts, middle, columns, entries, diagonal):
+    """Renumber the chain by `order`, and write A = I - gamma P as lower part, diagonal, upper part.
+
+    Row i of the result: entries [new_starts[i], middle[i]) are gamma P below the diagonal, entries
+    [middle[i], new_starts[i + 1]) above it; diagonal[i] = 1 - gamma P(i, i).
+    """
+    S = order.shape[0]
+    position = np.empty(S, dtype=np.int32)
+    for i in range(S):
+        position[order[i]] = i
+    place = 0
+    for i in range(S):
+        s = order[i]
+        new_starts[i] = place
+        stay = 0.0
+        for k in range(starts[s], starts[s + 1]):
+            j = position[successors[k]]
+            if j < i:
+                columns[place] = j
+                entries[place] = gamma * weights[k]
+                place += 1
+            elif j == i:
+                stay += weights[k]
+        middle[i] = place
+        for k in range(starts[s], starts[s + 1]):
+            j = position[successors[k]]
+            if j > i:
+                columns[place] = j
+                entries[place] = gamma * weights[k]
+                place += 1
+        diagonal[i] = 1.0 - gamma * stay
+    new_starts[S] = place
+
+
+@kernel
+def sweep_forward(starts, middle, columns, entries, diagonal, v, z):
+    """Solve (D - L) z = v, the Gauss-Seidel step, where A = D - L - U."""
+    for i in range(z.shape[0]):
+        total = v[i]
+        for k in range(starts[i], middle[i]):
+            total += entries[k] * z[columns[k]]
+        z[i] = total / diagonal[i]
+
+
+@kernel
+def subtract_upper(starts, middle, columns, entries, v, z, out):
+    """Write v - U z, which is A z where z solves (D - L) z = v."""
+    for i in range(z.shape[0]):
+        total = 0.0
+        for k in range(middle[i], starts[i + 1]):
+            total += entries[k] * z[columns[k]]
+        out[i] = v[i] - total

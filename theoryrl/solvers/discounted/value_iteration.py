@@ -1,0 +1,212 @@
+"""Value iteration: repeat Bellman sweeps; plain (Jacobi), in place (Gauss-Seidel), or accelerated.
+
+Sources: Bellman (1957); bounds of MacQueen (1966) and Porteus (1971); elimination of actions of
+MacQueen (1967); acceleration of Anderson (1965) with a safeguard as in Zhang, O'Donoghue and Boyd
+(2020).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from theoryrl.models import DiscountedMDP, ImplicitMDP
+from theoryrl.models._validation import check_choice, check_count
+from theoryrl.solvers.discounted._operators import operator_of
+from theoryrl.solvers.discounted._search import OnSweep, Search, run
+from theoryrl.solvers.discounted.modified_policy_iteration import FAST, PROBES, BackUpPolicy
+from theoryrl.solvers.solution import Solution
+
+SWEEPS = ("jacobi", "gauss-seidel")
+IN_PLACE = 4
+"""Sweeps in place between two sweeps that certify."""
+
+
+def value_iteration(
+    mdp: DiscountedMDP | ImplicitMDP,
+    tol: float = 1e-6,
+    *,
+    sweep: str = "jacobi",
+    eliminate: bool = True,
+    max_sweeps: int = 1_000_000,
+    on_sweep: OnSweep | None = None,
+    start: np.ndarray | None = None,
+    threads: int | None = None,
+) -> Solution:
+    """Solve a discounted MDP by value iteration.
+
+    Parameters
+    ----------
+    mdp
+        The model; an `ImplicitMDP` needs memory for a few values per state only.
+    tol
+        Largest error of `value` in any state, in units of the value.
+    sweep
+        ``"jacobi"``: every state sees the values of the last sweep; runs on several threads.
+        ``"gauss-seidel"``: sweeps in place, four times in the direction that has gained more, each
+        group followed by a plain sweep for the bounds.
+    eliminate
+        Whether to skip actions that the bounds prove not to be optimal.
+    max_sweeps
+        Largest number of sweeps that certify.
+    on_sweep
+        Called after each of them with a `Progress`.
+    start
+        Initial values: shape [S]; default zero.
+    threads
+        Largest number of threads; default all processors. The result does not depend on it.
+
+    Returns
+    -------
+    Solution
+        Values, bounds, and the greedy policy, whose own value lies within the bounds too.
+
+    Raises
+    ------
+    NotConvergedError
+        If the error is not proven to be at most `tol`; the bounds are attached.
+    InterruptedSolve
+        On Ctrl-C; the bounds are attached.
+    """
+    check_choice("sweep", sweep, SWEEPS)
+    return run(
+        operator_of(mdp, threads),
+        copy_backup if sweep == "jacobi" else SweepInPlace(),
+        f"value iteration ({sweep})",
+        tol=tol,
+        max_sweeps=max_sweeps,
+        on_sweep=on_sweep,
+        start=start,
+        eliminate=eliminate,
+    )
+
+
+def anderson_value_iteration(
+    mdp: DiscountedMDP | ImplicitMDP,
+    tol: float = 1e-6,
+    *,
+    memory: int = 8,
+    eliminate: bool = False,
+    max_sweeps: int = 1_000_000,
+    on_sweep: OnSweep | None = None,
+    start: np.ndarray | None = None,
+    threads: int | None = None,
+) -> Solution:
+    """Solve a discounted MDP by value iteration with Anderson acceleration.
+
+    The next iterate is the combination of the last backups whose residuals nearly cancel. The
+    safeguard: where the span of the residual has not fallen, the best iterate so far is backed up
+    plainly and the memory starts anew, so that it is never slower than plain value iteration by more
+    than a factor of two.
+
+    Parameters
+    ----------
+    memory
+        Number of past iterates, at least 1; two arrays [S] are kept for each.
+    mdp, tol, eliminate, max_sweeps, on_sweep, start, threads
+        As of `value_iteration`.
+
+    Returns
+    -------
+    Solution
+        As of `value_iteration`.
+    """
+    return run(
+        operator_of(mdp, threads),
+        Anderson(check_count("memory", memory)),
+        "Anderson-accelerated value iteration",
+        tol=tol,
+        max_sweeps=max_sweeps,
+        on_sweep=on_sweep,
+        start=start,
+        eliminate=eliminate,
+    )
+
+
+def copy_backup(search: Search) -> None:
+    """Take the Bellman backup as the next iterate."""
+    search.h[:] = search.W
+
+
+class SweepInPlace:
+    """Sweeps in place, in the direction that has reduced the residual more.
+
+    Unlike a plain sweep, one in place does not commute with adding constants, so the level from which
+    it starts counts. Where the chain mixes, that is the level at which the mean residual vanishes.
+    Where it does not, it is the lower bound: from there the iterates rise, and remain lower bounds.
+
+    Parameters
+    ----------
+    mixing
+        Whether the chain mixes; None to find out at the first step.
+    """
+
+    def __init__(self, mixing: bool | None = None) -> None:
+        self.mixing = mixing
+        self.factors = [math.nan, math.nan]
+        self.backwards = 1
+        self.before = math.nan
+        self.steps = 0
+
+    def __call__(self, search: Search) -> None:
+        if self.steps:
+            self.factors[self.backwards] = search.span / self.before
+            best = int(np.nanargmin(self.factors))
+            untried = any(math.isnan(factor) for factor in self.factors)
+            self.backwards = 1 - self.backwards if untried or self.steps % 8 == 0 else best
+        self.steps += 1
+        self.before = search.span
+        level = self._level(search)
+        search.h[:] = search.W + level
+        for _ in range(IN_PLACE):
+            search.operator.gauss_seidel(search.h, bool(self.backwards))
+
+    def _level(self, search: Search) -> float:
+        if self.mixing is None:
+            probe = BackUpPolicy(search.operator, PROBES)
+            start = search.h.copy()
+            probe(search)
+            search.h = start
+            self.mixing = probe.rate <= FAST
+        if not self.mixing:
+            return search.shifts.low
+        gamma = search.operator.gamma
+        return float((search.W - search.h).mean()) * gamma / (1 - gamma)
+
+
+class Anderson:
+    """Extrapolates from the last residuals, with a safeguard."""
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
+        self.backups: list[np.ndarray] = []
+        self.residuals: list[np.ndarray] = []
+        self.best = math.inf
+        self.best_backup: Any = None
+
+    def __call__(self, search: Search) -> None:
+        if search.span >= self.best:
+            search.h[:] = self.best_backup
+            self.backups, self.residuals = [], []
+            self.best = math.inf
+            return
+        self.best, self.best_backup = search.span, search.W.copy()
+        residual = search.W - search.h
+        # Constants are of no account: the bounds do not see them.
+        self.backups.append(self.best_backup)
+        self.residuals.append(residual - residual.mean())
+        del self.backups[: -self.memory - 1], self.residuals[: -self.memory - 1]
+        search.h[:] = self._extrapolated()
+
+    def _extrapolated(self) -> np.ndarray:
+        last = self.residuals[-1]
+        if len(self.residuals) == 1:
+            return self.backups[-1]
+        moves = np.stack([residual - last for residual in self.residuals[:-1]], axis=1)
+        weights = np.linalg.lstsq(moves, -last, rcond=1e-12)[0]
+        steps = (
+            w * (backup - self.backups[-1]) for w, backup in zip(weights, self.backups[:-1], strict=True)
+        )
+        return np.asarray(self.backups[-1] + sum(steps))
