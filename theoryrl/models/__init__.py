@@ -11,8 +11,10 @@ from theoryrl.models.layouts import (
     stationary_to_toolbox,
     to_quantecon,
 )
+from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.robust import RobustMDP
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
 from theoryrl.models.transitions import SparseTransitions
@@ -26,11 +28,14 @@ __all__ = [
     "DiscountedMDP",
     "EpisodicMDP",
     "ImplicitMDP",
+    "LinearMDP",
     "MarkovPolicy",
     "MixturePolicy",
     "OfflineDataset",
     "Policy",
     "RewardNoise",
+    "RobustLinearMDP",
+    "RobustMDP",
     "SparseTransitions",
     "StationaryMDP",
     "Uncertainty",

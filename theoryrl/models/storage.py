@@ -24,10 +24,13 @@ from theoryrl._files import write_atomically
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.robust import RobustMDP
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
 from theoryrl.models.transitions import SparseTransitions
+from theoryrl.models.uncertainty import Uncertainty
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -42,11 +45,15 @@ KINDS: Mapping[str, type[Any]] = {
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        LinearMDP,
         MixturePolicy,
         OfflineDataset,
         Policy,
         RewardNoise,
+        RobustLinearMDP,
+        RobustMDP,
         SparseTransitions,
+        Uncertainty,
     )
 }
 

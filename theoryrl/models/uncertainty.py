@@ -22,15 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models._frozen import Frozen
 from theoryrl.models._validation import (
+    at,
     check_choice,
     check_interval,
+    check_real,
     count_axes,
     first_index,
     real_array,
@@ -74,7 +75,7 @@ class Uncertainty(Frozen):
     """
 
     divergence: str
-    radius: float | Float[np.ndarray, "..."]
+    radius: float | Float[np.ndarray, ...]
     penalty: bool = False
     cost: Float[np.ndarray, "S S"] | None = None
 
@@ -82,23 +83,26 @@ class Uncertainty(Frozen):
         check_choice("divergence", self.divergence, tuple(LARGEST_RADIUS))
         if self.penalty not in (False, True):
             raise ValueError(f"penalty must be true or false; got {self.penalty!r}")
-        axes = count_axes("radius", self.radius)
-        radius = real_array("radius", self.radius, [chr(ord("i") + k) for k in range(axes)])
-        if self.penalty:
-            self._check_price(radius)
-        else:
-            check_interval("radius", radius, 0.0, LARGEST_RADIUS[self.divergence])
-        object.__setattr__(self, "radius", float(radius) if radius.ndim == 0 else radius)
+        top = np.inf if self.penalty else LARGEST_RADIUS[self.divergence]
+        if self.penalty and self.divergence == "contamination":
+            raise ValueError("divergence 'contamination' has no penalised form")
+        object.__setattr__(self, "radius", self._checked_radius(top))
         object.__setattr__(self, "penalty", bool(self.penalty))
         object.__setattr__(self, "cost", self._checked_cost())
 
-    def _check_price(self, price: np.ndarray) -> None:
-        if self.divergence == "contamination":
-            raise ValueError("divergence 'contamination' has no penalised form")
-        wrong = price <= 0
-        if wrong.any():
-            index = first_index(wrong)
-            raise ValueError(f"radius{list(index) or ''} of a penalty must be positive; got {price[index]!r}")
+    def _checked_radius(self, top: float) -> float | np.ndarray:
+        axes = count_axes("radius", self.radius)
+        if axes == 0:
+            number = check_real("radius", self.radius, 0.0, top)
+            radii = np.array([number])
+        else:
+            radii = real_array("radius", self.radius, [chr(ord("i") + k) for k in range(axes)])
+            check_interval("radius", radii, 0.0, top)
+        free = radii <= 0
+        if self.penalty and free.any():
+            where = at("radius", first_index(free) if axes else ())
+            raise ValueError(f"{where} of a penalty must be positive; got {float(radii[free][0])!r}")
+        return number if axes == 0 else radii
 
     def _checked_cost(self) -> np.ndarray | None:
         if self.divergence != "wasserstein":
@@ -156,15 +160,6 @@ class Uncertainty(Frozen):
             raise ValueError(
                 f"radius of shape {np.shape(self.radius)} does not broadcast to the rows' shape {shape}"
             ) from None
-
-    def at_stage(self, h: int, rows: int) -> Uncertainty:
-        """Return the set of stage h: radii with a leading axis for stages lose it (`rows` axes are left)."""
-        if np.ndim(self.radius) != rows + 1:
-            return self
-        radius: Any = np.asarray(self.radius)
-        return Uncertainty(
-            self.divergence, radius[h if len(radius) > 1 else 0], penalty=self.penalty, cost=self.cost
-        )
 
     def __repr__(self) -> str:
         size = np.shape(self.radius)

@@ -6,10 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP
-from theoryrl.solvers import episodic
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP, RobustMDP
+from theoryrl.solvers import episodic, robust
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.robust import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
+
+_ROBUST: Registry[Callable[..., Solution]] = Registry(
+    "method",
+    [
+        ("robust-value-iteration", robust.robust_value_iteration),
+        ("robust-mirror-ascent", robust.robust_mirror_ascent),
+    ],
+)
 
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
@@ -19,6 +28,8 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    RobustMDP: _ROBUST,
+    RobustLinearMDP: _ROBUST,
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -56,4 +67,4 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__]
+__all__ = ["METHODS", "Solution", "solve", *episodic.__all__, *robust.__all__]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from theoryrl.models import Uncertainty
 from theoryrl.models._validation import check_distribution, real_array
@@ -61,8 +60,8 @@ class RobustExpectation(NamedTuple):
 
 def robust_expectation(
     uncertainty: Uncertainty,
-    P: Float[np.ndarray, "*rows S"],
-    v: Float[np.ndarray, " S"],
+    P: np.ndarray,
+    v: np.ndarray,
     rows: bool = False,
     sink: int | None = None,
 ) -> RobustExpectation:
@@ -94,25 +93,30 @@ def robust_expectation(
 
 
 def expectation(
-    uncertainty: Uncertainty, P: np.ndarray, v: np.ndarray, rows: bool = False, sink: int | None = None
+    uncertainty: Uncertainty,
+    P: np.ndarray,
+    v: np.ndarray,
+    rows: bool = False,
+    sink: int | None = None,
+    radii: np.ndarray | None = None,
 ) -> RobustExpectation:
-    """Do as `robust_expectation`, for arguments that are known to be valid."""
+    """Do as `robust_expectation`, for arguments that are known to be valid; `radii` replace the set's."""
     shape, S = P.shape[:-1], P.shape[-1]
     # Read-only views, so that each kernel is compiled for one kind of array only.
     nominal, values = _frozen(P.reshape(-1, S)), _frozen(v)
-    radii = _frozen(uncertainty.radii(shape).reshape(-1))
+    levels = _frozen((uncertainty.radii(shape) if radii is None else radii).reshape(-1))
     upper, lower = np.empty(len(nominal)), np.empty(len(nominal))
     worst = np.empty((len(nominal) if rows else 0, S))
     if uncertainty.divergence == "wasserstein":
         cost = uncertainty.cost
         if cost is None or cost.shape != (S, S):
-            raise ValueError(f"cost must have shape ({S}, {S}); got {np.shape(cost)}")
+            raise ValueError(f"cost must have shape ({S}, {S}); got {None if cost is None else cost.shape}")
         nearest = np.argsort(cost, axis=1, kind="stable")
         transport = _kernels.transport_penalty if uncertainty.penalty else _kernels.transport
-        transport(nominal, values, nearest, _frozen(cost), radii, upper, lower, worst)
+        transport(nominal, values, nearest, _frozen(cost), levels, upper, lower, worst)
     else:
         method, scale = _METHODS[uncertainty.name]
-        method(nominal, values, ascending(values, sink), radii, scale, upper, lower, worst)
+        method(nominal, values, ascending(values, sink), levels, scale, upper, lower, worst)
     return RobustExpectation(
         upper.reshape(shape),
         np.minimum(lower, upper).reshape(shape),
@@ -121,7 +125,7 @@ def expectation(
 
 
 def ascending(v: np.ndarray, sink: int | None = None) -> np.ndarray:
-    """Return the states in the order of their values, with the sink first wherever it is one of the lowest."""
+    """Return the states in the order of their values, the sink first wherever it is one of the lowest."""
     order = np.argsort(v, kind="stable")
     if sink is not None and v[sink] <= v[order[0]] + SINK_TIE * max(1.0, float(np.abs(v).max())):
         order = np.concatenate([[sink], order[order != sink]])
@@ -132,13 +136,12 @@ def divergence(uncertainty: Uncertainty, p: np.ndarray, p0: np.ndarray) -> np.nd
     """Return D(p, p0) row by row, for every divergence with a formula (all but ``"wasserstein"``)."""
     kind, change = uncertainty.divergence, np.abs(p - p0)
     if kind in ("tv", "l1"):
-        distance: np.ndarray = change.sum(axis=-1)
-        return distance / 2 if kind == "tv" else distance
+        return np.asarray(change.sum(axis=-1) / (2 if kind == "tv" else 1))
     if kind == "linf":
-        return change.max(axis=-1)
+        return np.asarray(change.max(axis=-1))
     if kind == "contamination":
         kept = np.divide(p, p0, out=np.full(p.shape, np.inf), where=p0 > 0)
-        return np.maximum(0.0, 1.0 - kept.min(axis=-1))
+        return np.asarray(np.maximum(0.0, 1.0 - kept.min(axis=-1)))
     if kind == "wasserstein":
         raise ValueError("the divergence 'wasserstein' has no formula: it is a transport problem")
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -146,7 +149,7 @@ def divergence(uncertainty: Uncertainty, p: np.ndarray, p0: np.ndarray) -> np.nd
             terms = np.where(p > 0, p * np.log(p / p0), 0.0)
         else:
             terms = np.where(change > 0, change**2 / p0, 0.0)
-    return terms.sum(axis=-1)
+    return np.asarray(terms.sum(axis=-1))
 
 
 def _frozen(array: Any) -> np.ndarray:
