@@ -9,21 +9,25 @@ one model for good. `INSTANCES` looks them up by key::
 from collections.abc import Callable
 
 from theoryrl._registry import Registry
+from theoryrl.instances.american_put import american_put, price_features
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.five_state import five_state, five_state_target
 from theoryrl.instances.fork import fork
+from theoryrl.instances.frozen_lake import frozen_lake, frozen_lake_target
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.riverswim import riverswim
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.instances.robust_linear import random_robust_linear, repeated_mixture, unobserved_turn
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP
 
-Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP]
+Factory = Callable[..., EpisodicMDP] | Callable[..., ConservativeMDP] | Callable[..., RobustLinearMDP]
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -40,23 +44,40 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("five-state", five_state),
+        ("five-state-target", five_state_target),
+        ("american-put", american_put),
+        ("frozen-lake", frozen_lake),
+        ("frozen-lake-target", frozen_lake_target),
+        ("random-robust-linear", random_robust_linear),
+        ("unobserved-turn", unobserved_turn),
+        ("repeated-mixture", repeated_mixture),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "american_put",
     "boltzmann_policy",
     "coin",
     "combination_lock",
     "coupon",
     "domingues_tree",
+    "five_state",
+    "five_state_target",
     "fork",
+    "frozen_lake",
+    "frozen_lake_target",
     "garnet",
     "gridworld",
     "hard",
     "hazard",
     "random_conservative",
+    "price_features",
     "random_dirichlet",
+    "random_robust_linear",
+    "repeated_mixture",
     "riverswim",
+    "unobserved_turn",
 ]

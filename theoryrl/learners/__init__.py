@@ -17,6 +17,8 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
+from theoryrl.learners.dr_rpo import DRRPO
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.stepmix import EpsMix, StepMix
 
@@ -33,6 +35,11 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    DRRPO,
+    DRLSVIUCB,
+    LSVIUCB,
+    RPO,
+    WeDriveU,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -40,8 +47,12 @@ LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for 
 __all__ = [
     "BPIUCBVI",
     "DOPE",
+    "DRLSVIUCB",
+    "DRRPO",
     "LEARNERS",
+    "LSVIUCB",
     "PSRL",
+    "RPO",
     "UCBVI",
     "AlwaysBaseline",
     "Budget",
@@ -52,5 +63,6 @@ __all__ = [
     "OptPessLP",
     "OracleMixture",
     "StepMix",
+    "WeDriveU",
     "learn_baseline",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -17,11 +17,13 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.off_dynamics import Approximation, OffDynamicsProblem, OffDynamicsSpec
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    RobustLinearMDP: (OffDynamicsProblem, "off-dynamics"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -71,6 +73,7 @@ def play(
 
 
 __all__ = [
+    "Approximation",
     "Audit",
     "Decision",
     "Environment",
@@ -78,6 +81,8 @@ __all__ = [
     "EpisodicProblem",
     "EpisodicSpec",
     "Learner",
+    "OffDynamicsProblem",
+    "OffDynamicsSpec",
     "Outcome",
     "Problem",
     "Run",
