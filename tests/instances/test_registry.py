@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import INSTANCES
-from theoryrl.models import ConservativeMDP, EpisodicMDP
+from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP
 from theoryrl.solvers import backward_induction, policy_value
 
 NAN, INF = float("nan"), float("inf")
@@ -14,6 +14,8 @@ SEEDED = [key for key in INSTANCES if "seed" in inspect.signature(INSTANCES[key]
 
 
 def mdp_of(model):
+    if isinstance(model, RobustLinearMDP):
+        return model.nominal.to_episodic()
     return model.mdp if isinstance(model, ConservativeMDP) else model
 
 
@@ -65,11 +67,11 @@ def test_the_docstring_describes_every_parameter(key):
 @pytest.mark.parametrize("key", INSTANCES)
 def test_the_defaults_build_a_model_that_starts_in_one_state_and_has_something_to_gain(key):
     model = INSTANCES[key]()
-    assert isinstance(model, EpisodicMDP | ConservativeMDP)
+    assert isinstance(model, EpisodicMDP | ConservativeMDP | RobustLinearMDP)
     mdp = mdp_of(model)
     assert mdp.rho.max() == 1
     assert mdp.has_unit_rewards
-    assert backward_induction(mdp).start_value > 0
+    assert backward_induction(mdp).start_value > 0 or key == "unobserved-turn"  # which pays nothing
 
 
 @pytest.mark.parametrize("key", [key for key in INSTANCES if isinstance(INSTANCES[key](), ConservativeMDP)])
@@ -149,6 +151,24 @@ REJECTED = [
     ("domingues-tree", {"delay": 4}, "delay must be at least 0 and at most 3; got 4"),
     ("domingues-tree", {"leaf": 4}, "leaf must be at least 0 and at most 3; got 4"),
     ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
+    ("five-state", {"radius": 1.1}, r"radius must be .* got 1\.1"),
+    ("five-state", {"delta": 0.95}, r"xi_norm must be .* got 0\.1"),
+    ("five-state", {"horizon": 1}, "horizon must be at least 2; got 1"),
+    ("five-state", {"temperature": -1.0}, r"temperature must be .* got -1\.0"),
+    ("five-state-target", {"q": NAN}, "q must be a finite number.*got nan"),
+    ("american-put", {"up": 1.5}, r"up must be .* got 1\.5"),
+    ("american-put", {"start_price": 90.0}, r"start_price must be .* got 90\.0"),
+    ("american-put", {"horizon": 13}, "horizon must be at least 1 and at most 12; got 13"),
+    ("frozen-lake", {"slip": 0.6}, r"slip must be .* got 0\.6"),
+    ("frozen-lake", {"radius": -0.1}, r"radius must be .* got -0\.1"),
+    ("random-robust-linear", {"features": "none"}, "features must be one of .* got 'none'"),
+    ("random-robust-linear", {"features": "one-hot"}, "dimension must be 29 .* got 5"),
+    ("random-robust-linear", {"n_states": 1}, "n_states must be at least 2; got 1"),
+    ("random-robust-linear", {"radius": 1.5}, r"radius\[0\] must be in \[0, 1\]; got 1\.5"),
+    ("random-robust-linear", {"uncertainty": "tv-penalty", "radius": 0.0}, r"radius must be positive; got 0"),
+    ("random-robust-linear", {"sparsity": 2.0}, r"sparsity must be .* got 2\.0"),
+    ("unobserved-turn", {"temperature": 0.0}, r"temperature must be positive; got 0\.0"),
+    ("repeated-mixture", {"temperature": -0.5}, r"temperature must be .* got -0\.5"),
 ]
 
 

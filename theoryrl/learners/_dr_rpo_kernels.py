@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from theoryrl._numba import kernel
+from theoryrl.solvers._sorting import sort_indices
 
 TIE = 1e-12
 """Action values that differ by less are equal up to rounding."""
@@ -114,8 +115,9 @@ def soft_values(Q, log_reference, eta, pi):
 @kernel
 def greedy_values(Q, raw, tie_break, pi):
     """Write the greedy policy: among equal values the largest untruncated one, then the first."""
-    top = Q.max()
-    chosen = -1
+    chosen, top = -1, -math.inf
+    for a in range(Q.shape[0]):
+        top = max(top, Q[a])
     for a in range(Q.shape[0]):
         pi[a] = 0.0
         if Q[a] >= top - TIE and (chosen < 0 or (tie_break and raw[a] > raw[chosen])):
@@ -153,8 +155,9 @@ def plan(
     theta,
     radii,
     inverse,
-    G,
+    M,
     beta,
+    caps,
     fail,
     eta,
     log_reference,
@@ -162,14 +165,13 @@ def plan(
     gain,
     log_previous,
     tie_break,
-    M,
     nu,
     g,
     Q,
     V,
     pi,
 ):
-    """Fill the estimates M, nu, the bonuses g, and Q[h, s, a], V[h, s], pi[h, s, a] of the optimistic plan.
+    """Fill the estimates nu, the bonuses g, and Q[h, s, a], V[h, s], pi[h, s, a] of the optimistic plan.
 
     With the factor bonus each coordinate is truncated to the range of the next value; action values are
     truncated to that of the value, and are zero in the fail state (if fail >= 0). With keep > 0 the
@@ -177,13 +179,13 @@ def plan(
     """
     H, S, A = pi.shape
     d = phi.shape[2]
-    V[H, :] = 0.0
+    order, other = np.empty(S, dtype=np.int64), np.empty(S, dtype=np.int64)
     u, raw = np.empty(d), np.empty(A)
+    for s in range(S):
+        V[H, s] = 0.0
     for h in range(H - 1, -1, -1):
-        top = H - 1.0 - h
-        if h < H - 1:
-            M[h] = np.dot(inverse[h], G[h])
-        order = np.argsort(V[h + 1], kind="mergesort")
+        top = caps[h + 1]
+        sort_indices(V[h + 1], 1.0, order, other)
         for i in range(d):
             nu[h, i], g[h, i] = 0.0, 0.0
             if h < H - 1:
@@ -205,7 +207,7 @@ def plan(
                     raw[a] += x[i] * (theta[h, i] + nu[h, i])
                 if kind != FACTOR:
                     value += Gamma
-                Q[h, s, a] = 0.0 if s == fail else min(max(value, 0.0), top + 1.0)
+                Q[h, s, a] = 0.0 if s == fail else min(max(value, 0.0), caps[h])
             if keep > 0.0:
                 V[h, s] = proximal_values(
                     Q[h, s], log_reference[h, s], eta, keep, gain, log_previous[h, s], pi[h, s]

@@ -48,6 +48,7 @@ def theory_beta(
     regression: Regression,
     prices: Float[np.ndarray, "H d"],
     log_det: Sequence[float] | None = None,
+    ranges: Float[np.ndarray, " H"] | None = None,
 ) -> Float[np.ndarray, " H"]:
     """Return beta_h for the set of this name (``"tv"`` or a penalty), zero at the last stage.
 
@@ -61,12 +62,15 @@ def theory_beta(
         Radii, or prices of the penalty; the largest beta of a stage's factors is taken.
     log_det
         log det(Lambda_h / lambda) per stage, which may replace its bound. Default: the bound.
+    ranges
+        R_h, the range of the next value, per stage. Default: H - 1 - h.
     """
     H = regression.horizon
+    R = np.arange(H - 1.0, -1.0, -1.0) if ranges is None else ranges
     beta = np.zeros(H)
     for h in range(H - 1):
         L = regression.log_det_bound if log_det is None else float(log_det[h])
-        beta[h] = max(_beta(name, H - 1.0 - h, regression, L, float(tau)) for tau in np.unique(prices[h]))
+        beta[h] = max(_beta(name, float(R[h]), regression, L, float(tau)) for tau in np.unique(prices[h]))
     return beta
 
 

@@ -10,8 +10,8 @@ around each factor is estimated by ridge regression of its dual, raised by a bon
 range; the policy is the best response in closed form::
 
     g_i   = beta_h sqrt((Lambda_h^{-1})_{ii})
-    u_i   = theta_{h,i} + clip(nu_{h,i}(V_{h+1}) + g_i, 0, R_h)          R_h = H - 1 - h
-    Q_h   = clip(<phi, u>, 0, R_h + 1),   Q_h(fail, .) = 0
+    u_i   = theta_{h,i} + clip(nu_{h,i}(V_{h+1}) + g_i, 0, R_h)      R_h = H - 1 - h (stages from 0)
+    Q_h   = clip(<phi, u>, 0, H - h),   Q_h(fail, .) = 0
     pi_h  proportional to reference exp(Q_h / eta),   V_h = eta log sum_a reference exp(Q_h / eta)
 
 (eta = 0: the greedy policy and the maximum).
@@ -51,6 +51,8 @@ class DRRPOState:
         Ridge regressions of all stages.
     radii
         Radius (or price) of each factor that the plan uses: shape [H, d].
+    caps
+        Largest value from each stage on: shape [H+1].
     eta
         Temperature of the plan.
     log_reference, log_previous
@@ -72,6 +74,7 @@ class DRRPOState:
     spec: OffDynamicsSpec
     regression: Ridge
     radii: Float[np.ndarray, "H d"]
+    caps: Float[np.ndarray, " K"]
     eta: float
     log_reference: Float[np.ndarray, "H S A"]
     log_previous: Float[np.ndarray, "H S A"]
@@ -175,6 +178,7 @@ class DRRPO:
             spec=spec,
             regression=Ridge.start(H, d, S, self.ridge),
             radii=radii,
+            caps=spec.caps,
             eta=eta,
             log_reference=log_reference,
             log_previous=log_reference.copy(),
@@ -208,7 +212,9 @@ class DRRPO:
             return flat
         regression = Regression(d, H, spec.rounds, self.ridge, self.delta)
         log_det = state.regression.log_det.tolist() if self.data_dependent else None
-        return self.bonus_scale * theory_beta(self._set(spec).name, regression, state.radii, log_det)
+        return self.bonus_scale * theory_beta(
+            self._set(spec).name, regression, state.radii, log_det, state.caps[1:]
+        )
 
     def plan(self, state: DRRPOState) -> EpisodicDecision:
         """Return the policy of the optimistic plan."""
@@ -231,6 +237,7 @@ class DRRPO:
         if self.data_dependent or state.plans == 0:
             state.beta[:] = self.betas(state)
         spec, regression = state.spec, state.regression
+        np.matmul(regression.inverse, regression.G, out=state.M)
         pi = np.empty(state.Q.shape)
         keep, gain = self._weights(state.eta)
         kernels.plan(
@@ -240,8 +247,9 @@ class DRRPO:
             spec.theta,
             state.radii,
             regression.inverse,
-            regression.G,
+            state.M,
             state.beta,
+            state.caps,
             -1 if spec.fail_state is None else spec.fail_state,
             state.eta,
             state.log_reference,
@@ -249,7 +257,6 @@ class DRRPO:
             gain,
             state.log_previous,
             self.tie_break,
-            state.M,
             state.nu,
             state.g,
             state.Q,

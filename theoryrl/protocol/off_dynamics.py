@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models import MarkovPolicy, MixturePolicy, RobustLinearMDP, Uncertainty
-from theoryrl.models._validation import check_count
+from theoryrl.models._validation import check_count, check_real
 from theoryrl.protocol.core import Streams
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicEnvironment
-from theoryrl.solvers.episodic import Simulator
+from theoryrl.solvers.episodic import Simulator, backward_induction
 from theoryrl.solvers.robust import robust_policy_evaluation, robust_value_iteration
 from theoryrl.solvers.robust._factors import SETS, robust_values
 
@@ -43,6 +43,8 @@ class OffDynamicsSpec:
         The absorbing state without reward, if there is one.
     temperature, reference
         The policy regulariser that the score uses; reference probabilities of shape [H, S, A].
+    value_bound
+        A number that no episode's return can exceed, where one below H is known.
     """
 
     phi: Float[np.ndarray, "S A d"]
@@ -53,6 +55,13 @@ class OffDynamicsSpec:
     fail_state: int | None
     temperature: float
     reference: Float[np.ndarray, "H S A"]
+    value_bound: float | None = None
+
+    @property
+    def caps(self) -> Float[np.ndarray, " K"]:
+        """Largest value that can be earned from each stage on: shape [H+1], the last one zero."""
+        remaining = np.arange(len(self.theta), -1.0, -1.0)
+        return remaining if self.value_bound is None else np.minimum(remaining, self.value_bound)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -90,15 +99,28 @@ class OffDynamicsProblem:
     approximation
         What the learner is told instead of the model's own features, where these are too many; no
         theorem is about such a problem.
+    value_bound
+        A number below H that no optimal value exceeds, which the learner is told.
+
+    Raises
+    ------
+    ValueError
+        If some optimal value of the nominal model exceeds `value_bound`.
     """
 
     model: RobustLinearMDP
     key: str = "off-dynamics"
     approximation: Approximation | None = None
+    value_bound: float | None = None
     _simulator: Simulator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_simulator", Simulator(self.model.nominal.to_episodic()))
+        mdp = self.model.nominal.to_episodic()
+        object.__setattr__(self, "_simulator", Simulator(mdp))
+        if self.value_bound is not None:
+            largest = float(backward_induction(mdp).lower.max())
+            if check_real("value_bound", self.value_bound) < largest:
+                raise ValueError(f"value_bound must be at least {largest:.6g}; got {self.value_bound!r}")
 
     @cached_property
     def benchmark(self) -> float:
@@ -119,6 +141,7 @@ class OffDynamicsProblem:
             fail_state=model.fail_state,
             temperature=model.temperature,
             reference=model.reference_policy,
+            value_bound=self.value_bound,
         )
 
     def value(self, decision: EpisodicDecision) -> float:

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from theoryrl._numba import kernel
+from theoryrl.solvers._sorting import sort_indices
 from theoryrl.solvers.robust._kernels import (
     chi_square_penalty,
     kullback_leibler_penalty,
@@ -39,9 +40,11 @@ def robust_values(code, phi, theta, mu, radii, pi, eta, log_reference, Q, V):
     H, S, A = pi.shape
     d = phi.shape[2]
     sigma, scratch, nothing = np.empty(d), np.empty(d), np.empty((0, S))
-    V[H, :] = 0.0
+    order, other = np.empty(S, dtype=np.int64), np.empty(S, dtype=np.int64)
+    for s in range(S):
+        V[H, s] = 0.0
     for h in range(H - 1, -1, -1):
-        order = np.argsort(V[h + 1], kind="mergesort")
+        sort_indices(V[h + 1], 1.0, order, other)
         least_factors(code, mu[h], V[h + 1], order, radii[h], sigma, scratch, nothing)
         for s in range(S):
             total = 0.0

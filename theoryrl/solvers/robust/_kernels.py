@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from theoryrl._numba import kernel
+from theoryrl.solvers._sorting import sort_indices
 
 SEARCH_STEPS = 200
 """More than enough: a bracket of doubles is exhausted by halving it 64 times in a row."""
@@ -19,7 +20,16 @@ SEARCH_STEPS = 200
 @kernel
 def _copy(p, W, i):
     if W.shape[0] > 0:
-        W[i] = p
+        for s in range(p.shape[0]):
+            W[i, s] = p[s]
+
+
+@kernel
+def _minimum(v):
+    least = v[0]
+    for s in range(v.shape[0]):
+        least = min(least, v[s])
+    return least
 
 
 @kernel
@@ -27,7 +37,7 @@ def total_variation(P, v, order, radii, scale, upper, lower, W):
     """Move mass `scale * radius` from the highest states to the lowest one (scale 1/2 for L1)."""
     S = v.shape[0]
     sink = order[0]
-    floor = v.min()
+    floor = _minimum(v)
     for i in range(P.shape[0]):
         p = P[i]
         _copy(p, W, i)
@@ -62,7 +72,7 @@ def total_variation_penalty(P, v, order, prices, scale, upper, lower, W):
     """E min(v, min v + price): states above that are left for the lowest one (scale 2 for L1)."""
     S = v.shape[0]
     sink = order[0]
-    floor = v.min()
+    floor = _minimum(v)
     for i in range(P.shape[0]):
         p = P[i]
         _copy(p, W, i)
@@ -85,7 +95,7 @@ def contamination(P, v, order, radii, scale, upper, lower, W):
     """(1 - radius) p . v + radius min v."""
     S = v.shape[0]
     sink = order[0]
-    floor = v.min()
+    floor = _minimum(v)
     for i in range(P.shape[0]):
         mean, total = 0.0, 0.0
         for s in range(S):
@@ -395,6 +405,7 @@ def transport(P, v, nearest, cost, radii, upper, lower, W):
     S = v.shape[0]
     prices, lengths = np.empty(S * S), np.empty(S * S)
     source, target = np.empty(S * S, dtype=np.int64), np.empty(S * S, dtype=np.int64)
+    ranking, other = np.empty(S * S, dtype=np.int64), np.empty(S * S, dtype=np.int64)
     hull = np.empty((S, S), dtype=np.int64)
     size = np.empty(S, dtype=np.int64)
     for s in range(S):
@@ -404,7 +415,8 @@ def transport(P, v, nearest, cost, radii, upper, lower, W):
         moves = 0
         value = 0.0
         if W.shape[0] > 0:
-            W[i, :] = 0.0
+            for s in range(S):
+                W[i, s] = 0.0
         for s in range(S):
             if p[s] <= 0.0:
                 continue
@@ -417,7 +429,7 @@ def transport(P, v, nearest, cost, radii, upper, lower, W):
                 lengths[moves] = p[s] * (cost[s, b] - cost[s, a])
                 source[moves], target[moves] = s, k
                 moves += 1
-        ranking = np.argsort(-prices[:moves], kind="mergesort")
+        sort_indices(prices[:moves], -1.0, ranking, other)
         left, price = radii[i], 0.0
         for k in range(moves):
             m = ranking[k]
@@ -481,7 +493,8 @@ def transport_penalty(P, v, nearest, cost, prices, upper, lower, W):
     """sum_s p(s) min_t (v(t) + price cost(s, t))."""
     for i in range(P.shape[0]):
         if W.shape[0] > 0:
-            W[i, :] = 0.0
+            for s in range(v.shape[0]):
+                W[i, s] = 0.0
             for s in range(v.shape[0]):
                 best, chosen = v[s], s
                 for t in range(v.shape[0]):

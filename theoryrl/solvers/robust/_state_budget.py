@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from theoryrl._numba import kernel
+from theoryrl.solvers._sorting import sort_indices
 
 
 @kernel
@@ -58,7 +59,8 @@ def best_response(P, r, gamma, v, order, kappa, pi, spent, W):
     weight = np.empty(n)
     for m in range(n):
         weight[m] = pi[owner[m]] * rate[m]
-    ranking = np.argsort(-weight, kind="mergesort")
+    ranking, other = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    sort_indices(weight, -1.0, ranking, other)
     dual, left, price = value, kappa, 0.0
     for k in range(n):
         m = ranking[k]
@@ -95,7 +97,8 @@ def _level(tops, floors, n, owner, rate, length, kappa, policy):
         height[owner[m]] -= rate[m] * length[m]
         inverse[m] = 1.0 / rate[m]
     floor = floors.max()
-    ranking = np.argsort(-start, kind="mergesort")
+    ranking, other = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    sort_indices(start, -1.0, ranking, other)
     policy[:] = 0.0
     level, speed, left, k = tops.max(), 0.0, kappa, 0
     while level > floor and left > 0.0:
