@@ -58,7 +58,10 @@ def plain_plan(learner, state):
         Q[h, spec.fail_state] = 0.0
         if state.eta > 0:
             weights = spec.reference[h] * np.exp(Q[h] / state.eta)
-            pi[h], V[h] = weights / weights.sum(axis=1, keepdims=True), state.eta * np.log(weights.sum(axis=1))
+            pi[h], V[h] = (
+                weights / weights.sum(axis=1, keepdims=True),
+                state.eta * np.log(weights.sum(axis=1)),
+            )
         else:
             raw = raw + spec.phi @ spec.theta[h]
             ties = Q[h] >= Q[h].max(axis=1, keepdims=True) - 1e-12
@@ -228,7 +231,13 @@ def test_sets_that_cannot_be_learned_are_refused():
 def test_only_the_proven_constants_are_guaranteed():
     assert DRRPO().guaranteed
     assert DRRPO(data_dependent=True, switching="doubling", bonus_scale=2.0).guaranteed
-    for options in ({"beta": 1.0}, {"bonus": "elliptic"}, {"bonus": "factor-l2"}, {"bonus_scale": 0.5}, {"step": 1.0}):
+    for options in (
+        {"beta": 1.0},
+        {"bonus": "elliptic"},
+        {"bonus": "factor-l2"},
+        {"bonus_scale": 0.5},
+        {"step": 1.0},
+    ):
         assert not DRRPO(**options).guaranteed
     assert not RPO().guaranteed
 

@@ -113,6 +113,7 @@ class OffDynamicsProblem:
     approximation: Approximation | None = None
     value_bound: float | None = None
     _simulator: Simulator = field(init=False, repr=False)
+    _scored: list[tuple[MarkovPolicy, float]] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
         mdp = self.model.nominal.to_episodic()
@@ -149,7 +150,10 @@ class OffDynamicsProblem:
         policy = decision.policy
         if isinstance(policy, MixturePolicy):
             raise ValueError("the robust value of a mixture is not the average of its values; play a Policy")
-        return robust_start_value(self, policy)
+        # A learner that plans seldom plays the same object again and again.
+        if not (self._scored and self._scored[0][0] is policy):
+            self._scored[:] = [(policy, robust_start_value(self, policy))]
+        return self._scored[0][1]
 
     @cached_property
     def tables(self) -> tuple[np.ndarray, np.ndarray]:
