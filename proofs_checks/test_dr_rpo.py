@@ -29,10 +29,11 @@ from theoryrl.solvers import (
 from theoryrl.solvers.robust._operators import soft_greedy
 from theoryrl.solvers.robust.backups import divergence, expectation
 from theoryrl.theory import PAPERS, THEOREMS, Scope, UnguaranteedEvidenceError, Verdict, check, verify
-from theoryrl.theory import dr_rpo as evidence
+from theoryrl.theory import robust_learning as learning
+from theoryrl.theory import robust_planning as planning
 from theoryrl.theory.core import Curve
-from theoryrl.theory.dr_rpo import Ascent, InnerProblem, Sides
 from theoryrl.theory.robust_linear import Plan, PlanAudit, RegressionAudit, audited_run
+from theoryrl.theory.robust_planning import Ascent, InnerProblem, Sides
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +108,14 @@ def test_a_dual_searched_over_the_values_only_is_caught() -> None:
 
 
 def test_half_the_radius_is_not_the_least_over_factors() -> None:
-    pieces = [replace(case, left=case.left + 0.01) for case in evidence.linear_pairs(Scope())]
+    pieces = [replace(case, left=case.left + 0.01) for case in planning.linear_pairs(Scope())]
     assert caught("dr-rpo.linearity", pieces)
 
 
 def test_the_nominal_kernel_is_not_the_worst_one() -> None:
     rng, pieces = np.random.default_rng(1), []
     for index in range(10):
-        mdp = evidence.random_tabular(rng)
+        mdp = planning.random_tabular(rng)
         policy = Policy.uniform(mdp.n_states, mdp.n_actions)
         robust = robust_policy_evaluation(RobustMDP(mdp, Uncertainty("tv", 0.3)), policy)
         pieces.append(Sides(str(index), robust.value, policy_evaluation(mdp, policy).value))
@@ -125,7 +126,7 @@ def test_a_policy_for_one_budget_per_action_does_not_guarantee_the_shared_value(
     """The greedy policy of the (s, a)-rectangular problem is deterministic; the maximin one mixes."""
     rng, pieces = np.random.default_rng(2), []
     for index in range(20):
-        mdp = evidence.random_tabular(rng)
+        mdp = planning.random_tabular(rng)
         shared = RobustMDP(mdp, Uncertainty("l1", 0.5), rectangularity="s")
         greedy = robust_value_iteration(RobustMDP(mdp, Uncertainty("l1", 0.5))).policy
         value = robust_policy_evaluation(shared, greedy).value
@@ -150,7 +151,7 @@ def test_the_eighth_cannot_be_a_sixteenth(key: str) -> None:
 
 
 def test_a_policy_of_the_wrong_temperature_keeps_a_gap() -> None:
-    model = evidence.regularised_model(np.random.default_rng(7), 0.3)
+    model = planning.regularised_model(np.random.default_rng(7), 0.3)
     assert model.nominal.n_actions > 1
     best, sizes, gaps = robust_value_iteration(model), 2.0 ** -np.arange(4, 12), []
     for size in sizes:
@@ -173,11 +174,11 @@ def test_ascent_along_nominal_action_values_loses_robust_value() -> None:
 def test_mirror_ascent_is_no_faster_than_its_rate_and_takes_an_update_per_stage() -> None:
     assert refuted(
         "dr-rpo.mirror-rate",
-        bound=lambda run: np.full(evidence.tail_factors(run).shape, (1 + run.eta_t) ** -3.0),
+        bound=lambda run: np.full(planning.tail_factors(run).shape, (1 + run.eta_t) ** -3.0),
     )
     early = [
         replace(run, values=run.values[:-1])
-        for run in evidence.soft_policy_iterations(Scope())
+        for run in planning.soft_policy_iterations(Scope())
         if len(run.values) > 2
     ]
     assert caught("dr-rpo.soft-policy-iteration", early)
@@ -242,7 +243,7 @@ PLAN_MUTANTS = [
 
 @pytest.mark.parametrize(("key", "make"), PLAN_MUTANTS, ids=[f"{k}-{m.__name__}" for k, m in PLAN_MUTANTS])
 def test_a_mutant_of_the_plan_is_caught(key: str, make: Callable[..., Any]) -> None:
-    assert caught(key, evidence.tight_plans(Scope(), make))
+    assert caught(key, learning.tight_plans(Scope(), make))
 
 
 def test_the_gap_cannot_be_bounded_by_one_bonus_instead_of_two() -> None:
@@ -263,7 +264,7 @@ def test_a_bonus_of_a_hundredth_does_not_cover_the_errors(name: str) -> None:
     key = "dr-rpo.concentration" if name == "tv" else "dr-rpo.concentration-penalties"
     runs = []
     for seed in range(40):
-        model = evidence.random_learning_model(np.random.default_rng([seed, 1]), seed, name, 0.1)
+        model = learning.random_learning_model(np.random.default_rng([seed, 1]), seed, name, 0.1)
         learner = DRRPO(delta=0.05, bonus_scale=0.01)
         runs.append(audited_run(model, learner, 20, seed, name, audit=RegressionAudit()))
     with pytest.raises(UnguaranteedEvidenceError, match="constants other than the theory"):
@@ -315,14 +316,14 @@ def test_the_nominal_bound_needs_nonnegative_values_or_another_adversary() -> No
 
 
 def test_the_linear_regret_is_due_to_the_regulariser_and_to_the_bonus() -> None:
-    timid = evidence.unobserved_turns(Scope(), lambda: DRRPO(bonus_scale=1e-9))
+    timid = learning.unobserved_turns(Scope(), lambda: DRRPO(bonus_scale=1e-9))
     assert caught("dr-rpo.sign-failure", timid, allow_unguaranteed=True)
-    elliptic = evidence.repeated_mixtures(Scope(), lambda: LSVIUCB(beta=1.0))
+    elliptic = learning.repeated_mixtures(Scope(), lambda: LSVIUCB(beta=1.0))
     assert caught("dr-rpo.uncovered-direction", elliptic, allow_unguaranteed=True)
 
 
 def test_rates_are_not_those_of_a_greedy_learner_or_of_a_smaller_bound() -> None:
-    curves = evidence.covered_curves(
+    curves = learning.covered_curves(
         Scope(), lambda: DRRPO(temperature=0.0, delta=0.15, switching="doubling")
     )
     assert caught("dr-rpo.fast-rate", curves)
@@ -343,6 +344,6 @@ def test_the_vacuous_bound_is_reported_as_vacuous(reports: dict[str, Any]) -> No
 
 
 def test_nominal_planning_is_a_robust_plan_of_radius_zero() -> None:
-    mdp = evidence.random_tabular(np.random.default_rng(5))
+    mdp = planning.random_tabular(np.random.default_rng(5))
     robust = robust_value_iteration(RobustMDP(mdp, Uncertainty("kl", 0.0)))
     np.testing.assert_allclose(robust.value, backward_induction(mdp).value, atol=1e-12)

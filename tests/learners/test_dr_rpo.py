@@ -220,7 +220,7 @@ def test_options_out_of_range_are_refused(options, message):
 def test_sets_that_cannot_be_learned_are_refused():
     model = random_robust_linear()
     unknown = RobustLinearMDP(model.nominal, Uncertainty("kl", 0.1))
-    with pytest.raises(ValueError, match="dr-rpo learns with tv, .* the problem's set is 'kl'"):
+    with pytest.raises(ValueError, match=r"dr-rpo learns with tv, .* the problem's set is 'kl'"):
         play(unknown, DRRPO(), 1)
     without = RobustLinearMDP(model.nominal, model.uncertainty)
     with pytest.raises(ValueError, match="needs a problem with a fail state"):

@@ -62,12 +62,13 @@ def five_state(
 def five_state_target(
     q: float = 0.5, delta: float = 0.3, xi_norm: float = 0.1, horizon: int = 3
 ) -> EpisodicMDP:
-    """The perturbed `five_state`: at the first stage the goal's factor leads to the fail state with probability q.
+    """The perturbed `five_state`: at the first stage the goal is denied with probability q.
 
     Parameters
     ----------
     q
-        Level of the perturbation, in [0, 1]. The first factor then leads to x2 surely.
+        Probability that the goal's factor leads to the fail state at the first stage, in [0, 1]. The
+        first factor then leads to x2 surely.
     delta, xi_norm, horizon
         As for `five_state`.
 

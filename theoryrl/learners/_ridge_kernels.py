@@ -9,7 +9,10 @@ from theoryrl._numba import kernel
 
 @kernel
 def rank_one(Lambda, inverse, x, weight):
-    """Add weight x x^T to Lambda; return the growth of log det. (Sherman and Morrison 1950.)"""
+    """Add weight x x^T to Lambda and update its inverse; return the growth of log det.
+
+    Source: Sherman and Morrison (1950).
+    """
     d = x.shape[0]
     y = np.zeros(d)
     for i in range(d):
