@@ -47,7 +47,7 @@ from theoryrl.theory.conservative import ConservativeRun, audited_run
 from theoryrl.theory.core import Curve
 from theoryrl.theory.stepmix import Certificate, NestedPair, trace_pair, violations
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*safety guarantee is void:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,17 @@ def test_theorem_holds_on_exact_models(reports: dict[str, Any], key: str) -> Non
     report = reports[key]
     assert report.verdict is Verdict.HOLDS, f"{report.verdict.value}: {report.detail}"
     assert report.instances > 0
+
+
+@pytest.mark.parametrize("bounds", conservative.LONG_ENOUGH)
+def test_runs_behind_the_safety_theorem_leave_the_baseline(bounds: str) -> None:
+    """A run that only plays the baseline is safe whatever the bounds are, and would be no evidence."""
+    rounds, names = conservative.LONG_ENOUGH[bounds]
+    for name in names:
+        for make, options in conservative.ALGORITHMS:
+            learner = make(delta=0.05, refresh_growth=conservative.GROWTH, bounds=bounds, **options)
+            run = audited_run(conservative.named_models()[name], learner, rounds, 0, name)
+            assert (run.column("kind") != BASELINE).any()
 
 
 # Mutants of the decision.
@@ -248,6 +259,55 @@ def test_decision_mutant_is_caught(key: str, mutant: Any, where: dict[str, Any])
     assert report.verdict is Verdict.VIOLATED
 
 
+# Mutants of the relative form.
+
+
+class RelativeToLowerBound(StepMix):
+    """Takes the lower bound of the baseline's value, which weakens the constraint."""
+
+    def _current_threshold(self, state: Any, baseline_upper: float) -> float:
+        assert self.relative_loss is not None
+        return (1 - self.relative_loss) * float(state.start_bounds()[1][-1])
+
+
+RELATIVE_MUTANTS = [
+    ("stepmix.relative-safety", RelativeToLowerBound),
+    ("stepmix.relative-safety", SwappedWeight),
+    ("stepmix.relative-threshold", RelativeToLowerBound),
+    ("stepmix.relative-interpolation", SwappedWeight),
+    ("stepmix.relative-interpolation", MixesBelow),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "mutant"), RELATIVE_MUTANTS, ids=[f"{k}-{m.__name__}" for k, m in RELATIVE_MUTANTS]
+)
+def test_mutant_of_the_relative_form_is_caught(key: str, mutant: Any) -> None:
+    """On hazard with alpha = .04 the threshold is 2.4 of the baseline's 2.5."""
+    model = hazard(p=0.5, kappa=0.1)
+    problem = EpisodicProblem(model.mdp, "hazard", model.baseline)
+    learner = mutant(relative_loss=0.04, refresh_growth=0.1)
+    runs = [audited_run(problem, learner, 2000, seed, "mutant") for seed in range(4)]
+    report = check(THEOREMS[key], runs)
+    assert report.instances == len(runs), "the mutant's bounds must stay true, or the check says nothing"
+    assert report.verdict is Verdict.VIOLATED
+
+
+def test_a_relative_run_whose_stated_bound_is_false_is_refused() -> None:
+    """V^b = 2.5: the upper bound must be at least that, and .96 of it below."""
+    model = hazard(p=0.5, kappa=0.1)
+    problem = EpisodicProblem(model.mdp, "hazard", model.baseline)
+    refusals = {
+        2.4: r"baseline_value_bound must be at least the baseline's value 2\.5; got 2\.4",
+        2.7: r"threshold must be below the baseline's value 2\.5 .*; got 2\.59",
+    }
+    for bound, message in refusals.items():
+        learner = StepMix(relative_loss=0.04, baseline_value_bound=bound)
+        with pytest.raises(ValueError, match=message):
+            audited_run(problem, learner, 10, 0, "refused")
+    audited_run(problem, StepMix(relative_loss=0.04, baseline_value_bound=2.6), 10, 0, "accepted")
+
+
 # Mutants of a theorem's constants, and of evidence that is not about a run.
 
 
@@ -317,6 +377,24 @@ def test_refreshing_every_episode_exceeds_the_lazy_budget() -> None:
 def test_rate_of_a_learner_stuck_in_the_baseline_is_caught(evidence: Any, key: str) -> None:
     curves = evidence(Scope(), {"stuck": lambda: StuckInBaseline(refresh_growth=0.1)})
     assert check(THEOREMS[key], curves).verdict is Verdict.VIOLATED
+
+
+@pytest.mark.parametrize("curves", [conservative.coin_curves, conservative.minimax_curves])
+def test_samples_of_equal_seeds_are_not_taken_for_independent_ones(
+    curves: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seed is played at every size, so one seed's samples are one sample of the slope."""
+    seeds: list[int] = []
+
+    def note(model: Any, learner: Any, rounds: int, seed: int) -> Any:
+        seeds.append(seed)
+        return play(model, learner, min(rounds, 20), seed)
+
+    monkeypatch.setattr(conservative, "play", note)
+    for curve in curves(Scope()):
+        assert len(set(seeds)) < len(seeds)
+        assert curve.paired
+        seeds.clear()
 
 
 def test_regret_on_hard_alone_cannot_tell_a_stuck_learner() -> None:
@@ -446,6 +524,33 @@ def test_threshold_without_the_mixture_term_is_caught() -> None:
     assert check(THEOREMS["stepmix.kl-threshold"], streams).verdict is Verdict.VIOLATED
 
 
+TRANSPORT_MUTANTS = {
+    "leading constant below sqrt 2": ("stepmix.transport", lambda case: case.terms.root(leading=1.4)),
+    "lower-order constant below 1": ("stepmix.transport", lambda case: case.terms.root(lower_order=0.9)),
+    "no lower-order term": ("stepmix.transport", lambda case: case.terms.root(lower_order=0.0)),
+    "1/eta below 1/(2 eta)": (
+        "stepmix.transport-linear",
+        lambda case: case.terms.linear(case.eta, leading=0.45),
+    ),
+    "linear lower-order constant below 1": (
+        "stepmix.transport-linear",
+        lambda case: case.terms.linear(case.eta, lower_order=0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPORT_MUTANTS)
+def test_transport_with_too_small_a_constant_is_caught(name: str) -> None:
+    key, bound = TRANSPORT_MUTANTS[name]
+    assert check(_with_bound(key, bound)).verdict is Verdict.VIOLATED
+
+
+def test_transport_is_as_tight_as_its_leading_constant_allows(reports: dict[str, Any]) -> None:
+    """For small alpha the distance is at most sqrt(2 Var alpha), 1/sqrt 2 of the bound, and reaches it."""
+    assert 0.70 < reports["stepmix.transport"].tightness < math.sqrt(0.5) + 1e-6
+    assert 0.66 < reports["stepmix.transport-linear"].tightness < math.sqrt(0.5) + 1e-6
+
+
 @dataclass
 class Reference:
     """A plain NumPy version of the ``bernstein`` family pass, with switches for its terms."""
@@ -548,8 +653,8 @@ def test_induction_catches_a_missing_term(name: str) -> None:
 
 def _mutated_rows(reference: Reference) -> Iterator[concentration.Row]:
     for row in concentration.rows(Scope()):
-        H, h, n, p, ell, beta, U, L = row.arguments
-        up, low = reference.action_bounds(h, H, (np.array(n), 0.0, p, ell, beta), U, L, False)
+        H, h, n, p, ell, beta, U, L, whole = row.arguments
+        up, low = reference.action_bounds(h, H, (np.array(n), 0.0, p, ell, beta), U, L, whole)
         yield replace(row, upper=float(up), lower=float(low))
 
 

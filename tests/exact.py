@@ -41,6 +41,16 @@ def exact_policy_values(mdp, policy):
     return np.array(V[:-1])
 
 
+def exact_occupancy(mdp, policy):
+    """d^pi[h, s, a] of a Markov policy as fractions."""
+    pi, P = rational(policy.stages(mdp.horizon)), rational(mdp.P)
+    law, d = rational(mdp.rho), []
+    for h in range(mdp.horizon):
+        d.append(law[:, None] * pi[h])
+        law = np.tensordot(d[-1], P[h], axes=2)
+    return np.array(d)
+
+
 def paths(mdp, pi):
     """Yield (s_0, a_0, ..., a_{H-1}, s_H) and its exact probability, for every path that can occur."""
     P, rho, pi = rational(mdp.P), rational(mdp.rho), rational(pi)

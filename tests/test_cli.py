@@ -411,6 +411,6 @@ def test_a_warning_is_one_line_for_people(tmp_path):
         env={**os.environ, "PYTHONWARNINGS": "default"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("warning: StepMix: the safety guarantee is void")
+    assert done.stderr.startswith("warning: StepMix: the guarantee is void (bonus_scale = 0.5 is below 1)")
     assert ".py:" not in done.stderr
     assert "(no guarantee)" in done.stdout

@@ -28,7 +28,7 @@ from theoryrl.protocol import (
     episodic,
     play,
 )
-from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.solvers import backward_induction, policy_value, simulate_episodes
 
 
 @dataclass(frozen=True)
@@ -301,6 +301,28 @@ def test_a_baseline_must_satisfy_its_own_constraint():
     EpisodicProblem(mdp, baseline=baseline, threshold=np.nextafter(value, 0))
     with pytest.raises(ValueError, match=r"threshold must be below the baseline's value .*; got"):
         EpisodicProblem(mdp, baseline=baseline, threshold=value)
+
+
+def test_what_does_not_fit_the_model_is_refused_before_a_run():
+    mdp = random_mdp(0)
+    H, S, A = mdp.r.shape
+    data = simulate_episodes(mdp, Policy.uniform(S, A), 3, np.random.default_rng(0))
+    longer = random_mdp(0, H=H + 1)
+    refusals = [
+        ({"baseline": Policy.uniform(S + 1, A)}, r"policy has \(S, A\)"),
+        (
+            {"baseline": MixturePolicy(np.ones(1), (Policy.uniform(S, A),))},
+            "baseline must be a Markov policy",
+        ),
+        ({"threshold": float("nan")}, "threshold must be a finite number"),
+        ({"threshold": "high"}, "threshold must be a real number"),
+    ]
+    for options, message in refusals:
+        with pytest.raises(ValueError, match=message):
+            EpisodicProblem(mdp, **options)
+    with pytest.raises(ValueError, match=r"offline must have \(H, S, A\) = .* of the model; got"):
+        EpisodicProblem(longer, offline=data)
+    EpisodicProblem(mdp, offline=data)
 
 
 def test_the_spec_tells_what_the_problem_permits_and_never_the_kernel():

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from theoryrl.learners._guarantee import check_bonus_scale
 from theoryrl.learners._kernels import family_pass, radii
-from theoryrl.models._validation import check_choice, check_count, check_fraction, check_real
+from theoryrl.models._validation import check_choice, check_count, check_fraction
 
 MODES = ("kl", "bernstein", "bpi-ucbvi")
 ORIENTATIONS = ("baseline-first", "optimistic-first")
@@ -63,12 +64,10 @@ class BoundOptions:
     clip: bool = False
 
     def __post_init__(self) -> None:
-        for mode in self.modes.split("+"):
+        for mode in str(self.modes).split("+"):
             check_choice("bounds", mode, MODES)
         check_fraction("delta", self.delta)
-        check_real("bonus_scale", self.bonus_scale, low=0.0)
-        if self.bonus_scale == 0:
-            raise ValueError("bonus_scale must be positive; got 0")
+        check_bonus_scale(self.bonus_scale)
         check_count("n_min", self.n_min)
         check_choice("orientation", self.orientation, ORIENTATIONS)
 

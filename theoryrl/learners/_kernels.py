@@ -219,8 +219,8 @@ def family_pass(
 
 
 @kernel
-def _pessimistic_row(method, n, counts, p, V, B, log_term, scratch):
-    """Return a lower bound on the expectation of V over the true row (method 0 to 3)."""
+def _pessimistic_row(method, n, counts, p, V, H, B, log_term, scratch):
+    """Return a lower bound on the expectation of V, of range B, over the true row (method 0 to 3)."""
     S = p.shape[0]
     mean = 0.0
     for t in range(S):
@@ -240,8 +240,8 @@ def _pessimistic_row(method, n, counts, p, V, B, log_term, scratch):
         return (
             mean - math.sqrt(2.0 * variance * log_term / (n - 1.0)) - 7.0 * B * log_term / (3.0 * (n - 1.0))
         )
-    bonus = math.sqrt(log_term * variance / n) + log_term * (B + 1.0) / n
-    return mean - min(bonus, B + 1.0)
+    bonus = math.sqrt(log_term * variance / n) + log_term * H / n
+    return mean - min(bonus, H)
 
 
 @kernel
@@ -261,7 +261,7 @@ def pessimistic_values(method, log_term, n_next, r, V, actions):
                     for t in range(S):
                         p[t] = n_next[h, s, a, t] / n
                     low = _pessimistic_row(
-                        method, n, n_next[h, s, a], p, V[h + 1], H - 1.0 - h, log_term, scratch
+                        method, n, n_next[h, s, a], p, V[h + 1], float(H), H - 1.0 - h, log_term, scratch
                     )
                     value = max(0.0, r[h, s, a] + low)
                 if value > best:

@@ -9,8 +9,11 @@ depends on the data, is kept from spoiling the confidence bound of the row that 
   stages. Adaptive data are allowed.
 * ``fold-hoeffding``, ``fold-bernstein``: stage h uses only fold h of the episodes, so that the value
   of stage h + 1 is independent of the row. The episodes must be independent draws of one policy.
-* ``vi-lcb``: two-fold subsampling of Li et al. (2022), arXiv 2204.05275, with c_b = 16. The paper
-  leaves the absolute constant c_b open, so no certificate at a stated delta is claimed.
+* ``vi-lcb``: two-fold subsampling of Li et al. (2022), arXiv 2204.05275, as recalled, with the bonus
+  min(sqrt(c log(N H / delta) Var / n) + c H log(N H / delta) / n, H), N the number of episodes and
+  c = 16. The paper leaves the absolute constant c open, so no certificate at a stated delta is
+  claimed. As for the other methods, a visited pair is worth r at the last stage, without a bonus: r
+  is known there and nothing follows.
 
 Using the fold bonuses on one undivided data set is wrong; `proofs_checks` shows it on ``coupon``.
 """
@@ -25,7 +28,15 @@ from jaxtyping import Float, Int
 
 from theoryrl.learners._kernels import pessimistic_values
 from theoryrl.models import DeterministicPolicy, OfflineDataset
-from theoryrl.models._validation import check_choice, check_fraction, check_interval, real_array
+from theoryrl.models._validation import (
+    at,
+    check_choice,
+    check_distribution,
+    check_fraction,
+    check_interval,
+    first_index,
+    real_array,
+)
 from theoryrl.protocol import EpisodicSpec
 
 METHODS = ("kl", "fold-hoeffding", "fold-bernstein", "vi-lcb")
@@ -86,20 +97,22 @@ def learn_baseline(
     Raises
     ------
     ValueError
-        If the data are too few to split, dependent where independence is needed, or disagree with
-        the rewards' shape.
+        If the data are too few to split, dependent where independence is needed, disagree with the
+        rewards' shape, or show two rewards of one (h, s, a) where the rewards are not given.
     """
     check_choice("method", method, METHODS)
     check_fraction("delta", delta)
     H, S, A = data.horizon, data.n_states, data.n_actions
     known = observed_rewards(data) if rewards is None else real_array("rewards", rewards, (H, S, A))
     check_interval("rewards", known, 0.0, 1.0)
+    start = real_array("rho", rho, (S,))
+    check_distribution("rho", start)
     if method != "kl" and not data.independent:
         raise ValueError(f"data.independent must be true for method {method!r}, which splits the episodes")
     counts, log_term = _counts_and_log_term(data, delta, method)
     V, actions = np.zeros((H + 1, S)), np.empty((H, S), dtype=np.int64)
     pessimistic_values(METHODS.index(method), log_term, counts, known, V, actions)
-    return LearnedBaseline(DeterministicPolicy(actions, A), float(rho @ V[0]), V[:-1], method)
+    return LearnedBaseline(DeterministicPolicy(actions, A), float(start @ V[0]), V[:-1], method)
 
 
 def _counts_and_log_term(
@@ -132,10 +145,24 @@ def _subsampled_counts(data: OfflineDataset, delta: float) -> Int[np.ndarray, "H
 
 
 def observed_rewards(data: OfflineDataset) -> Float[np.ndarray, "H S A"]:
-    """Return the rewards seen in the data; 0 where a pair was never visited."""
+    """Return the rewards seen in the data; 0 where a pair was never visited.
+
+    Raises
+    ------
+    ValueError
+        If some (h, s, a) has two different rewards: the certificate is for rewards without noise.
+    """
     rewards = np.zeros((data.horizon, data.n_states, data.n_actions))
     stage = np.broadcast_to(np.arange(data.horizon), data.actions.shape)
-    rewards[stage, data.states[:, :-1], data.actions] = data.rewards
+    cells = stage, data.states[:, :-1], data.actions
+    rewards[cells] = data.rewards
+    noisy = rewards[cells] != data.rewards
+    if noisy.any():
+        index = first_index(noisy)
+        raise ValueError(
+            f"{at('data.rewards', index)} must be free of noise where the rewards are not given; got "
+            f"{float(data.rewards[index])!r}, and {float(rewards[cells][index])!r} in the same (h, s, a)"
+        )
     return rewards
 
 

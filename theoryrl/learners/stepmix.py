@@ -14,7 +14,6 @@ and ``bpi-ucbvi`` is in the style of the paper with constants that dominate ``be
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -24,6 +23,7 @@ from jaxtyping import Bool, Float
 
 from theoryrl.learners._counts import require_baseline, require_threshold, require_unit_rewards, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
+from theoryrl.learners._guarantee import warn_if_void
 from theoryrl.learners.offline_baseline import (
     METHODS,
     LearnedBaseline,
@@ -170,11 +170,13 @@ class ConservativeLearner:
     running, clip
         Refinements of the bounds; see `theoryrl.learners._family.BoundOptions`.
     relative_loss
-        alpha in (0, 1): the threshold is (1 - alpha) times the baseline's value instead of a given
-        gamma. Without `baseline_value_bound` the moving threshold (1 - alpha) U[H] is used, which is
-        safe on the same event.
+        alpha in (0, 1): the threshold is (1 - alpha) times the baseline's value, for problems that
+        state none (one that does is refused). Without `baseline_value_bound` the moving threshold
+        (1 - alpha) U[H] is used, which is safe on the same event.
     baseline_value_bound
-        An *upper* bound on the baseline's value, for the relative form.
+        An *upper* bound V_ub >= V^{pi^b} on the baseline's value, for the relative form; the threshold
+        is (1 - alpha) V_ub. It must be below V^{pi^b}, or the baseline itself would not satisfy it.
+        The learner cannot check these two conditions; an audited run refuses where they fail.
     offline
         Learn the baseline from the spec's data: ``"kl"``, ``"fold-hoeffding"``, ``"fold-bernstein"``
         or ``"vi-lcb"``. Then delta is split evenly between the data and the episodes.
@@ -221,17 +223,19 @@ class ConservativeLearner:
             self.bounds, share, self.bonus_scale, self.n_min, self.orientation, self.running, self.clip
         )
         object.__setattr__(self, "_options", options)
-        if not self.guaranteed:
-            warnings.warn(
-                f"{type(self).__name__}: the safety guarantee is void "
-                f"(bonus_scale = {self.bonus_scale}, allow_uncertified = {self.allow_uncertified})",
-                stacklevel=3,
-            )
+        warn_if_void(self, self.bonus_scale, *self._reservations())
 
     @property
     def guaranteed(self) -> bool:
         """Whether the constants are those of the theory."""
-        return self.bonus_scale >= 1 and not self.allow_uncertified and self.offline != "vi-lcb"
+        return self.bonus_scale >= 1 and not self._reservations()
+
+    def _reservations(self) -> list[str]:
+        """What voids the guarantee besides scaled bonuses."""
+        reasons = ["allow_uncertified is set"] if self.allow_uncertified else []
+        if self.offline == "vi-lcb":
+            reasons.append("offline = 'vi-lcb' has no stated confidence")
+        return reasons
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> ConservativeState:
         """Return the state before the first episode.
@@ -240,7 +244,8 @@ class ConservativeLearner:
         ------
         ValueError
             If the spec lacks what the learner needs (a threshold, a baseline or data, unit rewards),
-            or the learned baseline's certificate does not reach the threshold.
+            has a threshold beside `relative_loss`, or the learned baseline's certificate does not reach
+            the threshold.
         """
         require_known_or_noiseless(spec)
         threshold = self._threshold(spec)
@@ -299,9 +304,21 @@ class ConservativeLearner:
     def _threshold(self, spec: EpisodicSpec) -> float | None:
         if self.relative_loss is None:
             return require_threshold(spec, self.key)
+        if spec.threshold is not None:
+            raise ValueError(
+                f"relative_loss = {self.relative_loss} makes a threshold from the baseline's value, but the "
+                f"problem states one, spec.threshold = {spec.threshold!r}: drop relative_loss, or play an "
+                "EpisodicProblem with a baseline and without a threshold"
+            )
         if self.baseline_value_bound is None:
             return None
-        return (1 - self.relative_loss) * self.baseline_value_bound
+        threshold = (1 - self.relative_loss) * self.baseline_value_bound
+        if threshold >= spec.horizon:
+            raise ValueError(
+                f"(1 - relative_loss) baseline_value_bound must be below the horizon {spec.horizon}, or no "
+                f"policy satisfies it; got {threshold!r}"
+            )
+        return threshold
 
     def _current_threshold(self, state: ConservativeState, baseline_upper: float) -> float:
         if state.threshold is not None:

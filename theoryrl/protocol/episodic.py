@@ -18,9 +18,10 @@ from theoryrl.models import (
     MixturePolicy,
     OfflineDataset,
 )
-from theoryrl.models._validation import check_count
+from theoryrl.models._validation import check_count, check_real
 from theoryrl.protocol.core import Outcome, Streams
 from theoryrl.solvers.episodic import Simulator, backward_induction, markov_value, policy_value
+from theoryrl.solvers.episodic.planning import check_sizes
 from theoryrl.solvers.episodic.simulation import NO_BUDGET
 
 MAX_BLOCK = 1 << 14
@@ -139,7 +140,8 @@ class EpisodicProblem:
     Raises
     ------
     ValueError
-        If the baseline does not satisfy the constraint itself.
+        If the baseline does not satisfy the constraint itself, or does not have the model's sizes, or if
+        the data do not.
     """
 
     mdp: EpisodicMDP
@@ -153,7 +155,16 @@ class EpisodicProblem:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_simulator", Simulator(self.mdp))
-        if self.baseline is not None and self.threshold is not None:
+        if self.threshold is not None:
+            check_real("threshold", self.threshold)
+        if self.offline is not None:
+            _check_data(self.offline, self.mdp)
+        if self.baseline is None:
+            return
+        if not isinstance(self.baseline, MarkovPolicy):
+            raise ValueError(f"baseline must be a Markov policy; got {self.baseline!r}")
+        check_sizes(self.mdp, self.baseline)
+        if self.threshold is not None:
             value = policy_value(self.mdp, self.baseline)
             if value <= self.threshold:
                 raise ValueError(
@@ -199,3 +210,10 @@ class EpisodicProblem:
     def environment(self, streams: Streams) -> EpisodicEnvironment:
         """Return a fresh source of episodes."""
         return EpisodicEnvironment(self._simulator, streams)
+
+
+def _check_data(data: OfflineDataset, mdp: EpisodicMDP) -> None:
+    """Raise unless the data have the model's numbers of stages, states and actions."""
+    sizes = (data.horizon, data.n_states, data.n_actions)
+    if sizes != mdp.r.shape:
+        raise ValueError(f"offline must have (H, S, A) = {mdp.r.shape} of the model; got {sizes}")

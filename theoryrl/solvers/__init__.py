@@ -7,10 +7,12 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP, RobustMDP
-from theoryrl.solvers import episodic, robust
+from theoryrl.solvers import coefficients, episodic, robust, tabular_class
+from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.robust import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.tabular_class import *  # noqa: F403
 
 _ROBUST: Registry[Callable[..., Solution]] = Registry(
     "method",
@@ -67,4 +69,12 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     return methods[next(iter(methods)) if method == "auto" else method](model, **options)
 
 
-__all__ = ["METHODS", "Solution", "solve", *episodic.__all__, *robust.__all__]
+__all__ = [
+    "METHODS",
+    "Solution",
+    "solve",
+    *coefficients.__all__,
+    *episodic.__all__,
+    *robust.__all__,
+    *tabular_class.__all__,
+]

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import brentq
 
-from theoryrl.learners._family import BoundOptions, FamilyState
-from theoryrl.learners._kernels import BERNSTEIN, action_bounds
+from theoryrl.learners._family import ORIENTATIONS, BoundOptions, FamilyState
+from theoryrl.learners._kernels import BERNSTEIN, BPI, action_bounds
 from theoryrl.solvers.episodic.simulation import cumulative
 from theoryrl.solvers.kl_ball import KLExtremes, kl_ball
 from theoryrl.theory._kernels import largest_excess
@@ -102,7 +102,9 @@ def streams(scope: Scope) -> Iterator[Stream]:
 
 @dataclass(frozen=True, eq=False)
 class Row(Evidence):
-    """One row of the ``bernstein`` mode: next values L <= V <= W <= U, and an error as large as E1 allows.
+    """One row of a comparator mode: next values L <= V <= W <= U, and an error as large as E1 allows.
+
+    Where the tail is the baseline, V = W and nothing needs to be transported.
 
     `lowest_V` and `highest_W` are the extreme expectations of V and W under a true row that satisfies
     E1 for W with radius ell and E2 with radius beta; `upper` and `lower` are the action bounds.
@@ -116,12 +118,33 @@ class Row(Evidence):
 
 
 def rows(scope: Scope) -> Iterator[Row]:
-    """Yield random rows with rare states; in every other one U differs from W as its variance least can."""
-    rng = np.random.default_rng([scope.seed, 8])
+    """Yield random rows of mode ``bernstein``, whose proof splits its errors at eta = 1/H."""
+    for name, row, values in _random_rows(scope, 8):
+        yield _row(name, BERNSTEIN, row, values, 1 / row[0])
+        U, L, _, W = values
+        yield _row(f"{name}, baseline", BERNSTEIN, row, (U, L, W, W), 1 / row[0], is_baseline=True)
+
+
+def bpi_rows(scope: Scope) -> Iterator[Row]:
+    """Yield random rows of mode ``bpi-ucbvi``, which is proved from the same events at eta = 1/(2H).
+
+    Its radii are the smallest for which it dominates ``bernstein`` at that eta (`dominating_radii`).
+    """
+    for name, row, values in _random_rows(scope, 11):
+        yield _row(name, BPI, row, values, 1 / (2 * row[0]))
+
+
+RandomRow = tuple[int, int, int, np.ndarray, float, float]
+"""H, h, n, p, ell and beta."""
+
+
+def _random_rows(scope: Scope, stream: int) -> Iterator[tuple[str, RandomRow, tuple[np.ndarray, ...]]]:
+    """Yield rows with rare states, with values (U, L, V, W); every other U has the least variance it can."""
+    rng = np.random.default_rng([scope.seed, stream])
     for index in range(scope.pick(3000, 50_000)):
         S, H = int(rng.integers(2, 6)), int(rng.integers(2, 7))
         h = int(rng.integers(0, H - 1))
-        top, B, n = float(H - h), H - h - 1.0, int(rng.integers(2, 200))
+        B, n = H - h - 1.0, int(2 * 10 ** rng.uniform(0, 3))
         p = rng.dirichlet(np.full(S, 0.3))
         W = B * rng.random(S) ** rng.choice([0.2, 1.0, 5.0])
         if index % 2:
@@ -129,28 +152,37 @@ def rows(scope: Scope) -> Iterator[Row]:
             V = W * (1 - rng.random() * rng.random(S))
             L = V * (1 - rng.choice([0.0, 1.0]) * rng.random(S))
         else:
-            U, V, L = W + rng.random() * (W.max() - W), W, W
+            U, V, L = W + rng.choice([0.0, rng.random()]) * (W.max() - W), W, W
         ell, beta = (float(10 ** rng.uniform(-2, 0.7)) for _ in range(2))
-        error = np.sqrt(2 * _variance(p, W) * ell / (n - 1)) + 7 * B * ell / (3 * (n - 1))
-        transported = p @ (W - V) / H + (H + 3.5) * B * beta / n
-        arguments = (H, h, n, p, ell, beta, U, L)
-        upper, lower = _bernstein_action(*arguments)
-        highest, lowest = min(B, p @ W + error), max(0.0, p @ V - error - transported)
-        yield Row(f"row {index}", arguments, highest, lowest, min(upper, top), lower)
+        yield f"row {index}", (H, h, n, p, ell, beta), (U, L, V, W)
+
+
+def _row(
+    name: str,
+    mode: int,
+    row: RandomRow,
+    values: tuple[np.ndarray, ...],
+    eta: float,
+    is_baseline: bool = False,
+) -> Row:
+    H, h, n, p, ell, beta = row
+    U, L, V, W = values
+    B = H - h - 1.0
+    error = np.sqrt(2 * _variance(p, W) * ell / (n - 1)) + 7 * B * ell / (3 * (n - 1))
+    transported = 0.0 if is_baseline else eta * (p @ (W - V)) + (1 / eta + 3.5) * B * beta / n
+    main, transport = np.array([ell]), np.array([beta])
+    if mode == BPI:
+        main, transport = dominating_radii(H, B, np.array([n]), main, transport)
+    upper, lower = action_bounds(
+        np.array([mode]), 1.0, 2, H, h, n, 0.0, p, main, transport, np.ones(len(p), dtype=np.bool_),
+        U, L, is_baseline, np.empty(len(p)),
+    )  # fmt: skip
+    highest, lowest = min(B, p @ W + error), max(0.0, p @ V - error - transported)
+    return Row(name, (*row, U, L, is_baseline), highest, lowest, min(upper, float(H - h)), lower)
 
 
 def _variance(p: np.ndarray, V: np.ndarray) -> float:
     return max(0.0, float(p @ V**2 - (p @ V) ** 2))
-
-
-def _bernstein_action(
-    H: int, h: int, n: int, p: np.ndarray, ell: float, beta: float, U: np.ndarray, L: np.ndarray
-) -> tuple[float, float]:
-    modes, everywhere = np.array([BERNSTEIN]), np.ones(len(p), dtype=np.bool_)
-    main, transport = np.array([ell]), np.array([beta])
-    return action_bounds(
-        modes, 1.0, 2, H, h, n, 0.0, p, main, transport, everywhere, U, L, False, np.empty(len(p))
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,36 +196,57 @@ class Induction(Evidence):
     V: Float[np.ndarray, "J K S"]
 
 
-def inductions(scope: Scope) -> Iterator[Induction]:
-    """Yield families from random count tables, for each bound mode and orientation.
+INDUCTION_MODES = ("bernstein", "kl", "bpi-ucbvi", "kl+bernstein", "bpi-ucbvi+kl", "bernstein+bpi-ucbvi")
 
-    The radii of each row are the smallest for which the row satisfies the event on which the proof
-    rests (E1 and E2 for ``bernstein``, the KL event for ``kl``), so the bounds have no slack to hide
-    an error in the induction over the stages.
+
+def inductions(scope: Scope) -> Iterator[Induction]:
+    """Yield families from random count tables, for each bound mode, orientation and refinement.
+
+    The radii of each row are the smallest for which the row satisfies the events on which the proof
+    rests (E1 and E2 for ``bernstein`` and ``bpi-ucbvi``, the KL event for ``kl``), so the bounds have
+    no slack to hide an error in the induction over the stages. In every other case one family is
+    refreshed several times with running bounds, as a run does.
     """
     rng = np.random.default_rng([scope.seed, 4])
     for index in range(scope.pick(240, 2400)):
-        mode = ("bernstein", "kl")[index % 2]
-        orientation = ("baseline-first", "optimistic-first")[index // 2 % 2]
-        yield tight_induction(rng, mode, orientation, f"{mode}, {orientation}, {index}")
+        orientation, modes = ORIENTATIONS[index % 2], INDUCTION_MODES[index // 2 % len(INDUCTION_MODES)]
+        running, clip = bool(index // 12 % 2), index // 24 % 3 == 0
+        options = BoundOptions(
+            modes, n_min=1 + index % 3 // 2, orientation=orientation, running=running, clip=clip
+        )
+        yield from tight_inductions(rng, options, 4 if running else 1, f"{index}: {modes}, {orientation}")
 
 
-def tight_induction(rng: np.random.Generator, mode: str, orientation: str, name: str) -> Induction:
-    """Draw an instance and counts, and run the family pass with the smallest admissible radii."""
+def tight_inductions(
+    rng: np.random.Generator, options: BoundOptions, refreshes: int, name: str
+) -> Iterator[Induction]:
+    """Draw an instance and growing counts; refresh a family with the smallest admissible radii."""
     model = boltzmann_instance(rng)
     mdp = model.mdp
-    H, S, A = mdp.r.shape
+    H, A = mdp.horizon, mdp.n_actions
     pi_b = model.baseline.stages(H)
-    n = rng.integers(0, int(rng.choice([4, 30, 1000])), size=(H, S, A))
-    n_next = rng.multinomial(n, mdp.P)
-    W = comparator_values(mdp, pi_b, orientation)
-    main, transport = smallest_radii(mode, n_next, mdp.P, W)
-    family = FamilyState.start(mdp.r, pi_b, n_next=n_next)
-    options = BoundOptions(mode, orientation=orientation, running=False)
-    family.refresh_with(options, np.ones(H + 1, dtype=np.bool_), main[None], transport[None])
-    greedy = (family.greedy[..., None] == np.arange(A)).astype(np.float64)
-    V = member_values(mdp, pi_b, greedy, orientation)
-    return Induction(name, mode, family.U, family.L, W, V)
+    W = comparator_values(mdp, pi_b, options.orientation)
+    family = FamilyState.start(mdp.r, pi_b)
+    for refresh in range(refreshes):
+        n = rng.integers(0, int(rng.choice([4, 30, 1000])), size=mdp.r.shape)
+        family.n_next += rng.multinomial(n, mdp.P)
+        family.n += n
+        main, transport = tight_radii(options.modes, family.n_next, mdp.P, W)
+        family.refresh_with(options, np.ones(H + 1, dtype=np.bool_), main, transport)
+        greedy = (family.greedy[..., None] == np.arange(A)).astype(np.float64)
+        V = member_values(mdp, pi_b, greedy, options.orientation)
+        yield Induction(f"{name}, refresh {refresh}", options.modes, family.U.copy(), family.L.copy(), W, V)
+
+
+def tight_radii(
+    modes: str,
+    n_next: Int[np.ndarray, "H S A S"],
+    P: Float[np.ndarray, "H S A S"],
+    W: Float[np.ndarray, "J K S"],
+) -> tuple[Float[np.ndarray, "M H S A"], Float[np.ndarray, "M H S A"]]:
+    """Return the smallest radii of each of several modes joined by ``+``, in their order."""
+    found = [smallest_radii(mode, n_next, P, W) for mode in modes.split("+")]
+    return np.array([main for main, _ in found]), np.array([transport for _, transport in found])
 
 
 def smallest_radii(
@@ -218,7 +271,28 @@ def smallest_radii(
             error = np.abs((phat[h] - P[h]) @ comparator)
             variance = np.maximum(phat[h] @ comparator**2 - (phat[h] @ comparator) ** 2, 0.0)
             ell[h] = np.maximum(ell[h], _smallest_ell(error, variance, B, np.maximum(n[h] - 1, 1)))
-    return ell, safe * divergence
+    beta = safe * divergence
+    if mode == "bernstein":
+        return ell, beta
+    ranges = np.arange(H - 1.0, -1.0, -1.0)[:, None, None]
+    return dominating_radii(H, ranges, n, ell, beta)
+
+
+def dominating_radii(
+    H: int, B: Any, n: np.ndarray, ell: np.ndarray, beta: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest (beta*, beta) for which ``bpi-ucbvi`` dominates ``bernstein`` at eta = 1/(2H).
+
+    Its leading term must cover sqrt(2 Var ell / (n-1)), and its lower-order term
+    (7/3 + H) B ell / (n-1) + (2H + 7/2) B beta / n; for n = 1, which E1 does not cover, the range B.
+    Then D/H is more than the D/(2H) that is needed.
+    """
+    m = np.maximum(n - 1, 1)
+    lower_order = n * (7 / 3 + H) * B * ell / m + (2 * H + 3.5) * B * beta
+    return (
+        np.where(n >= 2, 2 * ell * n / (9 * m), 0.0),
+        np.where(n >= 2, lower_order, B) / (14 * H**2),
+    )
 
 
 def _smallest_ell(error: np.ndarray, variance: np.ndarray, B: float, m: np.ndarray) -> np.ndarray:
@@ -237,9 +311,12 @@ __all__ = [
     "Row",
     "Stream",
     "balls",
+    "bpi_rows",
+    "dominating_radii",
     "inductions",
     "rows",
     "smallest_radii",
     "streams",
-    "tight_induction",
+    "tight_inductions",
+    "tight_radii",
 ]

@@ -28,6 +28,9 @@ from theoryrl.theory.core import Curve, Evidence, Scope, credentials
 ROUNDING = 1e-9
 """Rounding of a comparison between two recursions of at most ten stages in float64."""
 
+GROWTH = 0.25
+"""g of the lazy refresh in all evidence: the theorems hold for any, and time goes with 1 / log(1 + g)."""
+
 Make = Callable[..., Any]
 
 
@@ -61,20 +64,43 @@ def member_values(
 
 
 class FamilyAudit:
-    """Compares the bounds of a conservative learner with the true model, at every refresh."""
+    """Compares the bounds of a conservative learner with the true model, at every refresh.
 
-    def __init__(self, orientation: str = "baseline-first") -> None:
+    Parameters
+    ----------
+    orientation
+        As the learner's.
+    relative_loss, baseline_value_bound
+        As the learner's, where the problem states no threshold.
+    """
+
+    def __init__(
+        self,
+        orientation: str = "baseline-first",
+        relative_loss: float | None = None,
+        baseline_value_bound: float | None = None,
+    ) -> None:
         self._orientation = orientation
+        self._relative_loss = relative_loss
+        self._bound = baseline_value_bound
         self._comparators: np.ndarray | None = None
 
     def __call__(self, problem: EpisodicProblem, state: Any, decision: Any) -> Mapping[str, float]:
-        """Return the margins of the claims and the interpolated bounds of the choice."""
+        """Return the margins of the claims and the interpolated bounds of the choice.
+
+        Raises
+        ------
+        ValueError
+            If the baseline's true value does not exceed the fixed threshold (no margin), or exceeds what
+            was stated as its upper bound.
+        """
         family, choice, chosen = state.family, state.choice, state.members
         if self._comparators is None:
             self._comparators = comparator_values(problem.mdp, family.pi_b, self._orientation)
         greedy = (family.greedy[..., None] == np.arange(family.n.shape[2])).astype(np.float64)
         values = member_values(problem.mdp, family.pi_b, greedy, self._orientation)
         upper, lower = state.start_bounds()
+        baseline_value = float(values[-1, 0] @ problem.mdp.rho)
         w, conservative, bold = choice.weight, choice.switch, choice.bold
         return {
             "upper_claim": float((family.U - self._comparators)[chosen].min()),
@@ -84,7 +110,31 @@ class FamilyAudit:
             "bold_lower": float(lower[bold]),
             "optimistic_lower": float(lower[0]),
             "best_lower": float(lower[chosen].max()),
+            "baseline_value": baseline_value,
+            "aim": self._aim(problem, float(upper[-1]), baseline_value),
         }
+
+    def _aim(self, problem: EpisodicProblem, baseline_upper: float, baseline_value: float) -> float:
+        """Return the threshold that the learner has to certify, worked out anew; refuse a false one."""
+        if problem.threshold is not None:
+            aim = problem.threshold
+        elif self._relative_loss is None:
+            raise ValueError("relative_loss must be given to the audit: the problem states no threshold")
+        elif self._bound is None:
+            return (1 - self._relative_loss) * baseline_upper
+        else:
+            aim = (1 - self._relative_loss) * self._bound
+            if self._bound < baseline_value - ROUNDING:
+                raise ValueError(
+                    f"baseline_value_bound must be at least the baseline's value {baseline_value:.6g}; "
+                    f"got {self._bound!r}"
+                )
+        if aim >= baseline_value:
+            raise ValueError(
+                f"the threshold must be below the baseline's value {baseline_value:.6g} "
+                f"(the margin must be positive); got {aim!r}"
+            )
+        return aim
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +144,21 @@ class ConservativeRun(Evidence):
     problem: EpisodicProblem
     trace: Trace
     refresh_growth: float = 0.0
+    relative_loss: float | None = None
 
     @property
     def threshold(self) -> float:
-        """gamma."""
-        assert self.problem.threshold is not None
-        return self.problem.threshold
+        """gamma: the problem's, or (1 - alpha) V^{pi^b} in the relative form."""
+        if self.problem.threshold is not None:
+            return self.problem.threshold
+        assert self.relative_loss is not None
+        return (1 - self.relative_loss) * self.baseline_value
 
     @cached_property
     def baseline_value(self) -> float:
-        """V^{pi^b}."""
-        assert self.problem.baseline is not None
+        """V^{pi^b}, of the given baseline or of the learned one."""
+        if self.problem.baseline is None:
+            return float(self.column("baseline_value")[0])
         return policy_value(self.problem.mdp, self.problem.baseline)
 
     @property
@@ -172,13 +226,21 @@ def boltzmann_instance(rng: np.random.Generator) -> ConservativeMDP:
 
 
 def audited_run(
-    model: ConservativeMDP, learner: Any, rounds: int, seed: int, name: str, group: str = ""
+    model: ConservativeMDP | EpisodicProblem, learner: Any, rounds: int, seed: int, name: str, group: str = ""
 ) -> ConservativeRun:
-    """Play a conservative learner with the audit."""
-    problem = EpisodicProblem.from_conservative(model, name)
-    trace = play(problem, learner, rounds, seed, audit=FamilyAudit(learner.orientation))
-    title = f"{name}, {learner.key}, seed {seed}"
-    return ConservativeRun(title, problem, trace, learner.refresh_growth, group=group, **credentials(trace))
+    """Play a conservative learner with the audit; in the relative form on a problem without a threshold."""
+    problem = model if isinstance(model, EpisodicProblem) else EpisodicProblem.from_conservative(model, name)
+    audit = FamilyAudit(learner.orientation, learner.relative_loss, learner.baseline_value_bound)
+    trace = play(problem, learner, rounds, seed, audit=audit)
+    return ConservativeRun(
+        f"{name}, {learner.key}, seed {seed}",
+        problem,
+        trace,
+        learner.refresh_growth,
+        learner.relative_loss,
+        group=group,
+        **credentials(trace),
+    )
 
 
 VARIANTS: tuple[tuple[Make, Mapping[str, str]], ...] = (
@@ -201,9 +263,42 @@ def small_runs(scope: Scope) -> Iterator[ConservativeRun]:
     rng = np.random.default_rng([scope.seed, 1])
     for index in range(scope.pick(200, 1000)):
         make, options = VARIANTS[index % len(VARIANTS)]
-        learner = make(delta=0.5, refresh_growth=0.1, **options)
+        learner = make(delta=0.5, refresh_growth=GROWTH, **options)
         group = " ".join([learner.key, *options.values()])
         yield audited_run(boltzmann_instance(rng), learner, 600, index, f"random {index}", group)
+
+
+def relative_runs(scope: Scope) -> Iterator[ConservativeRun]:
+    """Yield runs in the relative form, with a known upper bound of V^b or without one.
+
+    Small random instances at delta = 0.5, and instances on which an unsafe decision shows at
+    delta = 0.05. The upper bound lies between V^b and V^b / (1 - alpha), as it must.
+    """
+    rng = np.random.default_rng([scope.seed, 9])
+    models = [boltzmann_instance(rng) for _ in range(scope.pick(18, 200))]
+    for index, model in enumerate(models):
+        yield _relative_run(model, 0.5, float(rng.uniform(0.02, 0.5)), index, 600, f"random {index}")
+    for seed in scope.seeds(4, 20):
+        for name, model in named_models().items():
+            alpha = 1 - model.threshold / policy_value(model.mdp, model.baseline)
+            yield _relative_run(model, 0.05, alpha, seed, 2000, name)
+
+
+def _relative_run(
+    model: ConservativeMDP, delta: float, alpha: float, seed: int, rounds: int, name: str
+) -> ConservativeRun:
+    make, orientation = ((StepMix, "baseline-first"), (EpsMix, "baseline-first"),
+                         (StepMix, "optimistic-first"))[seed // 2 % 3]  # fmt: skip
+    value = policy_value(model.mdp, model.baseline)
+    bound = None if seed % 2 == 0 else value * (1 + alpha / 2)
+    learner = make(
+        delta=delta,
+        refresh_growth=GROWTH,
+        orientation=orientation,
+        relative_loss=alpha,
+        baseline_value_bound=bound,
+    )
+    return audited_run(EpisodicProblem(model.mdp, name, model.baseline), learner, rounds, seed, name)
 
 
 def named_models() -> dict[str, ConservativeMDP]:
@@ -243,7 +338,7 @@ def named_runs(scope: Scope) -> Iterator[ConservativeRun]:
         for index in range(scope.pick(96, 480)):
             make, options = ALGORITHMS[index % len(ALGORITHMS)]
             name = names[index // len(ALGORITHMS) % len(names)]
-            learner = make(delta=0.05, refresh_growth=0.1, bounds=bounds, **options)
+            learner = make(delta=0.05, refresh_growth=GROWTH, bounds=bounds, **options)
             yield audited_run(models[name], learner, rounds, seed, f"{name}, {bounds}", bounds)
             seed += 1
 
@@ -257,13 +352,17 @@ def rate_curves(
     seeds: range,
     labels: tuple[str, str],
 ) -> Iterator[Curve]:
-    """Yield, per learner, the samples of a quantity over problem sizes x."""
+    """Yield, per learner, the samples of a quantity over problem sizes x.
+
+    Every size is played with the same seeds, so the samples of one seed depend on each other (the
+    correlation of N between neighbouring sizes of `coin` is about 0.6): they are paired.
+    """
     for name, make in learners.items():
         traces = [
             [play(model, make(), K, seed) for seed in seeds] for model, K in zip(models, rounds, strict=True)
         ]
         samples = np.array([[quantity(trace) for trace in row] for row in traces])
-        yield Curve(name, x, samples, *labels, **credentials(*chain(*traces)))
+        yield Curve(name, x, samples, *labels, paired=True, **credentials(*chain(*traces)))
 
 
 def cautious_episodes(trace: Trace) -> float:
@@ -272,8 +371,8 @@ def cautious_episodes(trace: Trace) -> float:
 
 
 MIXERS: Mapping[str, Make] = {
-    "StepMix": lambda: StepMix(refresh_growth=0.1),
-    "EpsMix": lambda: EpsMix(refresh_growth=0.1),
+    "StepMix": lambda: StepMix(refresh_growth=GROWTH),
+    "EpsMix": lambda: EpsMix(refresh_growth=GROWTH),
 }
 
 
@@ -282,11 +381,11 @@ def coin_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Iterator
 
     The number of episodes must not depend on kappa: with 1/kappa^2 episodes a learner that never
     leaves the baseline would have slope 2 as well. 14 seeds make the standard error of the slope about
-    0.035, a sixth of the distance from 2 to the end of the admissible interval.
+    0.04, a fifth of the distance from 2 to the end of the admissible interval.
     """
     kappas = 0.2 / 2.0 ** np.arange(5)
     models = [coin(kappa=float(kappa)) for kappa in kappas]
-    rounds = [400_000] * len(kappas)
+    rounds = [200_000] * len(kappas)
     labels = ("1 / kappa", "non-optimistic episodes N")
     yield from rate_curves(
         1 / kappas, models, rounds, cautious_episodes, learners, scope.seeds(14, 40), labels
@@ -331,9 +430,9 @@ def minimax_curves(scope: Scope, learners: Mapping[str, Make] = MIXERS) -> Itera
             samples.append(max([shrinking, *(regrets[:, index] for regrets in fixed)], key=np.mean))
             runs += short
         labels = ("episodes K", "regret at the worst gap")
-        yield Curve(name, horizons * 1.0, np.array(samples), *labels, **credentials(*runs))
+        yield Curve(name, horizons * 1.0, np.array(samples), *labels, paired=True, **credentials(*runs))
 
 
 def budget_learner(model: ConservativeMDP) -> Budget:
     """Return the cumulative-budget learner that knows the baseline's value."""
-    return Budget(refresh_growth=0.1, baseline_value=policy_value(model.mdp, model.baseline))
+    return Budget(refresh_growth=GROWTH, baseline_value=policy_value(model.mdp, model.baseline))

@@ -28,8 +28,8 @@ from theoryrl.solvers import (
     policy_value,
     simulate_episodes,
 )
-from theoryrl.theory import concentration, conservative
-from theoryrl.theory.conservative import MIXERS, ConservativeRun, Make, boltzmann_instance
+from theoryrl.theory import concentration, conservative, refresh, transport
+from theoryrl.theory.conservative import GROWTH, MIXERS, ConservativeRun, Make, boltzmann_instance
 from theoryrl.theory.core import Curve, Evidence, Kind, Mark, Paper, Scope, Series, Theorem, credentials
 
 
@@ -78,12 +78,12 @@ def unconstrained_pairs(scope: Scope) -> Iterator[TracePair]:
         model = boltzmann_instance(rng)
         free = ConservativeMDP(model.mdp, model.baseline, 0.0)
         for make in (StepMix, EpsMix):
-            yield trace_pair(free, make(refresh_growth=0.1), 500, index)
+            yield trace_pair(free, make(refresh_growth=GROWTH), 500, index)
 
 
 def trace_pair(model: ConservativeMDP, mixer: Any, rounds: int, seed: int) -> TracePair:
     """Play a mixer and the unconstrained learner, and keep the policy of every episode."""
-    plain = BPIUCBVI(bounds="kl", refresh_growth=0.1)
+    plain = BPIUCBVI(bounds="kl", refresh_growth=GROWTH)
     traces = [play(model, learner, rounds, seed, audit=policy_code) for learner in (mixer, plain)]
     return TracePair(f"{mixer.key}, seed {seed}", *traces, **credentials(*traces))
 
@@ -106,7 +106,7 @@ def certified_runs(scope: Scope) -> Iterator[ConservativeRun]:
     models = {"random 0": random_conservative(seed=0), "hazard p=.5": hazard(p=0.5, kappa=0.1)}
     for name, model in models.items():
         for bounds in ("kl", "bernstein", "bpi-ucbvi"):
-            learner = StepMix(bounds=bounds, refresh_growth=0.1)
+            learner = StepMix(bounds=bounds, refresh_growth=GROWTH)
             yield conservative.audited_run(
                 model, learner, scope.pick(20_000, 1_000_000), scope.seeds(1, 1)[0], f"{name}, {bounds}"
             )
@@ -129,7 +129,7 @@ class Violations(Evidence):
 
 def unconstrained_violations(scope: Scope) -> Iterator[Violations]:
     """Yield what plain optimism does on `hazard`."""
-    yield from violations(scope.seeds(5, 20), lambda model: BPIUCBVI(bounds="kl", refresh_growth=0.1))
+    yield from violations(scope.seeds(5, 20), lambda model: BPIUCBVI(bounds="kl", refresh_growth=GROWTH))
 
 
 def budget_violations(scope: Scope) -> Iterator[Violations]:
@@ -191,10 +191,6 @@ def _cautious_at(trace: Trace, horizons: np.ndarray) -> np.ndarray:
 
 def _good(run: ConservativeRun) -> bool:
     return run.true_claims
-
-
-def _leaves_the_baseline(run: ConservativeRun) -> bool:
-    return bool((run.column("kind") != BASELINE).any())
 
 
 def _weight_distance(run: ConservativeRun) -> np.ndarray:
@@ -264,7 +260,6 @@ THEOREMS = (
         assumptions=("V^{pi^b} > gamma", "rewards in [0, 1], known or free of noise"),
         delta=0.05,
         evidence=conservative.named_runs,
-        given=_leaves_the_baseline,
         measured=lambda run: run.threshold,
         bound=lambda run: run.trace.stretch_values,
         series=_safety_series,
@@ -410,6 +405,40 @@ THEOREMS = (
         series=_certificate_series,
     ),
     Theorem(
+        key="stepmix.relative-threshold",
+        statement="With relative_loss alpha the threshold is (1 - alpha) V_ub, or (1 - alpha) U^(H) anew.",
+        source=_PAGE + ", a relative threshold",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=conservative.relative_runs,
+        measured=lambda run: run.column("threshold"),
+        bound=lambda run: run.column("aim"),
+    ),
+    Theorem(
+        key="stepmix.relative-interpolation",
+        statement="In mixture episodes the interpolated lower bound equals the relative threshold.",
+        source=_PAGE + ", a relative threshold",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=1e-10,
+        evidence=conservative.relative_runs,
+        measured=lambda run: _mixed(run, "true_lower"),
+        bound=lambda run: _mixed(run, "aim"),
+    ),
+    Theorem(
+        key="stepmix.relative-safety",
+        statement="While the bounds are true no episode is below (1 - alpha) V^{pi^b}, in the relative form.",
+        source=_PAGE + ", a relative threshold",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=(*_ON_EVENT, "V_ub >= V^{pi^b} > (1 - alpha) V_ub where a bound V_ub is given"),
+        evidence=conservative.relative_runs,
+        given=_good,
+        measured=lambda run: run.threshold,
+        bound=lambda run: run.trace.stretch_values,
+    ),
+    Theorem(
         key="stepmix.baseline-first",
         statement="Without data nothing is certified: the first episode plays the baseline.",
         source=_PAGE + ", choice of j",
@@ -462,9 +491,7 @@ THEOREMS = (
         mark=Mark.OURS,
         evidence=certified_runs,
         measured=lambda run: len(run.trace.lengths),
-        bound=lambda run: (
-            run.problem.mdp.r.size * (1 + np.log(run.trace.rounds) / np.log1p(run.refresh_growth))
-        ),
+        bound=_refresh_budget,
     ),
     Theorem(
         key="stepmix.kl-dual",
@@ -501,6 +528,26 @@ THEOREMS = (
         tolerance=0.0,
     ),
     Theorem(
+        key="stepmix.transport",
+        statement="KL(p||q) <= alpha, f in [0, b] move p f by at most 2 sqrt(Var_p(f) alpha) + 7/3 b alpha.",
+        source=_PAGE + ", seminorm step and transport",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=transport.transports,
+        measured=lambda case: case.terms.distance,
+        bound=lambda case: case.terms.root(),
+    ),
+    Theorem(
+        key="stepmix.transport-linear",
+        statement="The same is within eta p f + (1/eta + 7/3) b alpha, for every eta > 0.",
+        source=_PAGE + ", seminorm step and transport",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=transport.transports,
+        measured=lambda case: case.terms.distance,
+        bound=lambda case: case.terms.linear(case.eta),
+    ),
+    Theorem(
         key="stepmix.row-upper",
         statement="Under E1 one bernstein step keeps the upper bound: r + p W <= Q~ whenever U >= W.",
         source=_PAGE + ", seminorm step",
@@ -523,6 +570,28 @@ THEOREMS = (
         bound=lambda row: row.lowest_V,
     ),
     Theorem(
+        key="stepmix.bpi-row-upper",
+        statement="Under E1 one bpi-ucbvi step keeps the upper bound: r + p W <= Q~ whenever U >= W.",
+        source=_PAGE + ", mode bpi-ucbvi",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=concentration.bpi_rows,
+        measured=lambda row: row.highest_W,
+        bound=lambda row: row.upper,
+    ),
+    Theorem(
+        key="stepmix.bpi-row-lower",
+        statement="Under E1 and E2 one bpi-ucbvi step keeps the lower bound: Q_low <= r + p V.",
+        source=_PAGE + ", mode bpi-ucbvi",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=concentration.bpi_rows,
+        measured=lambda row: row.lower,
+        bound=lambda row: row.lowest_V,
+    ),
+    Theorem(
         key="stepmix.induction-upper",
         statement="If each row's error is within its radius, U^(j) >= W^(j) for all j, h, s.",
         source=_PAGE + ", induction over stages",
@@ -541,6 +610,38 @@ THEOREMS = (
         evidence=concentration.inductions,
         measured=lambda case: case.L,
         bound=lambda case: case.V,
+    ),
+    Theorem(
+        key="stepmix.current-bounds",
+        statement="At every refresh L^(j), j < H, is that of the current counts and the current barpi.",
+        source=_PAGE + ", refinements",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        evidence=refresh.refreshes,
+        measured=lambda run: run.difference,
+        bound=lambda run: 0.0,
+    ),
+    Theorem(
+        key="stepmix.delta-over-modes",
+        statement="Several bound modes at once: each has the radii of an equal share of delta.",
+        source=_PAGE + ", refinements",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=refresh.mode_splits,
+        measured=lambda split: split.used,
+        bound=lambda split: split.owed,
+    ),
+    Theorem(
+        key="stepmix.delta-over-phases",
+        statement="With offline data certificate and bounds are those of delta / 2 each.",
+        source=_PAGE + ", a learned baseline",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=refresh.phase_splits,
+        measured=lambda split: split.used,
+        bound=lambda split: split.owed,
     ),
     Theorem(
         key="stepmix.offline-certificate",

@@ -1,5 +1,7 @@
 """Small models and plain loops that the tests of the baselines share."""
 
+import warnings
+
 import numpy as np
 
 from theoryrl.models import EpisodicMDP, Policy
@@ -33,6 +35,12 @@ def conservative(seed, kappa=0.3, **sizes):
     mdp = random_mdp(seed, **sizes)
     baseline = Policy.uniform(mdp.n_states, mdp.n_actions)
     return EpisodicProblem(mdp, "random", baseline, max(0.0, policy_value(mdp, baseline) - kappa))
+
+
+def illustrative(make, **options):
+    """Build a learner with bonuses too small for its theory, without the warning (for use in a module)."""
+    with warnings.catch_warnings(action="ignore"):
+        return make(**options)
 
 
 def episodes(problem, learner, rounds, seed):

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from tests.learners.baselines.models import ROUNDING, conservative, episodes, hazard, random_mdp
+from tests.learners.baselines.models import ROUNDING, conservative, episodes, hazard, illustrative, random_mdp
 from theoryrl.learners.baselines import DOPE, PSRL, UCBVI, AlwaysBaseline, FixedMixture, OptCMDP, OptPessLP
 from theoryrl.learners.baselines._kernels import largest_mean, optimistic_policy_value
 from theoryrl.learners.baselines._programs import SOLVED, extended_program, occupancy_program
 from theoryrl.models import EpisodicMDP, Policy, RewardNoise
 from theoryrl.protocol import EpisodicProblem, Run, play
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 
 SOLVER = 1e-6
 """Two solvers with row tolerance 1e-7 on programs of value below 10 agree to about this."""
@@ -212,14 +214,14 @@ def test_held_stepwise_and_resumed_runs_agree(learner, growth, tmp_path):
 @pytest.mark.parametrize(
     "agent",
     [
-        UCBVI(bonus_scale=0.01),
-        UCBVI(bonus="hoeffding", bonus_scale=0.01),
+        illustrative(UCBVI, bonus_scale=0.01),
+        illustrative(UCBVI, bonus="hoeffding", bonus_scale=0.01),
         PSRL(),
         AlwaysBaseline(),
-        FixedMixture(optimist=UCBVI(bonus_scale=0.01)),
-        OptCMDP(bonus_scale=0.01),
-        OptPessLP(bonus_scale=0.01),
-        DOPE(bonus_scale=0.01),
+        FixedMixture(optimist=illustrative(UCBVI, bonus_scale=0.01)),
+        illustrative(OptCMDP, bonus_scale=0.01),
+        illustrative(OptPessLP, bonus_scale=0.01),
+        illustrative(DOPE, bonus_scale=0.01),
     ],
     ids=lambda agent: f"{agent.key}-{getattr(agent, 'bonus', '')}",
 )

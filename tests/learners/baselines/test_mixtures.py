@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tests.learners.baselines.models import ROUNDING, conservative, episodes, hazard, random_mdp
+from tests.learners.baselines.models import ROUNDING, conservative, episodes, hazard, illustrative, random_mdp
 from theoryrl.learners.baselines import UCBVI, AlwaysBaseline, FixedMixture, OracleMixture
 from theoryrl.models import MixturePolicy
 from theoryrl.protocol import EpisodicProblem, play
 from theoryrl.solvers.episodic import policy_value
 
-BOLD = UCBVI(bonus_scale=0.01)
+BOLD = illustrative(UCBVI, bonus_scale=0.01)
 
 
 def test_always_baseline_has_the_linear_regret_of_the_baseline():
@@ -60,7 +60,7 @@ def test_the_oracle_mixture_loses_less_than_always_playing_the_baseline():
 
 @pytest.mark.parametrize(
     "learner",
-    [AlwaysBaseline(), FixedMixture(optimist=UCBVI(bonus_scale=0.01, refresh_growth=0.3))],
+    [AlwaysBaseline(), FixedMixture(optimist=illustrative(UCBVI, bonus_scale=0.01, refresh_growth=0.3))],
 )
 def test_held_and_stepwise_runs_agree(learner):
     problem = hazard()

@@ -11,6 +11,8 @@ from theoryrl.models import Policy, RewardNoise
 from theoryrl.protocol import EpisodicProblem, Run, play
 from theoryrl.solvers.episodic import policy_value
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
+
 BONUSES = ("hoeffding", "bernstein")
 UNLIKELY = 1e-9
 """Confidence parameter of the optimism checks: a union over fewer than 100 runs stays below 1e-6."""

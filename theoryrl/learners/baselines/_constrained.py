@@ -43,6 +43,7 @@ from theoryrl.learners._counts import (
     require_unit_rewards,
     visit_budget,
 )
+from theoryrl.learners._guarantee import check_bonus_scale, warn_if_void
 from theoryrl.learners.baselines._programs import FEASIBILITY_TOLERANCE, SOLVED, Plan
 from theoryrl.models import MarkovPolicy
 from theoryrl.models._validation import check_fraction, check_real
@@ -116,7 +117,7 @@ class ConstrainedLearner:
     delta
         Probability with which the confidence set may fail, in (0, 1).
     bonus_scale
-        Factor on every radius and bonus. Below 1 it voids the guarantee, and `guaranteed` says so.
+        Factor on every radius and bonus. Below 1 it voids the guarantee: a warning and `guaranteed` say so.
     refresh_growth
         Solve a program anew when some visit count has grown by this factor (1: doubled); 0: after
         every episode, as the papers do.
@@ -138,8 +139,8 @@ class ConstrainedLearner:
     def __post_init__(self) -> None:
         check_fraction("delta", self.delta)
         check_real("refresh_growth", self.refresh_growth, low=0.0)
-        if check_real("bonus_scale", self.bonus_scale, low=0.0) == 0.0:
-            raise ValueError("bonus_scale must be positive; got 0")
+        check_bonus_scale(self.bonus_scale)
+        warn_if_void(self, self.bonus_scale)
 
     @property
     def guaranteed(self) -> bool:

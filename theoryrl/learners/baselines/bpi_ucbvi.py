@@ -9,6 +9,7 @@ import numpy as np
 
 from theoryrl.learners._counts import visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
+from theoryrl.learners._guarantee import warn_if_void
 from theoryrl.learners.stepmix import record, require_known_or_noiseless
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import check_real
@@ -51,6 +52,7 @@ class BPIUCBVI:
     def __post_init__(self) -> None:
         check_real("refresh_growth", self.refresh_growth, low=0.0)
         self._options()
+        warn_if_void(self, self.bonus_scale)
 
     def _options(self) -> BoundOptions:
         return BoundOptions(self.bounds, self.delta, self.bonus_scale, n_min=self.n_min, running=self.running)

@@ -9,6 +9,7 @@ import numpy as np
 
 from theoryrl.learners._counts import require_baseline, require_threshold, visit_budget
 from theoryrl.learners._family import BoundOptions, FamilyState
+from theoryrl.learners._guarantee import warn_if_void
 from theoryrl.learners.stepmix import BASELINE, OPTIMISTIC, record, require_known_or_noiseless
 from theoryrl.models import DeterministicPolicy, MarkovPolicy
 from theoryrl.models._validation import check_real
@@ -63,6 +64,7 @@ class Budget:
             check_real("baseline_value", self.baseline_value, low=0.0)
         options = BoundOptions(self.bounds, self.delta, self.bonus_scale, n_min=self.n_min)
         object.__setattr__(self, "_options", options)
+        warn_if_void(self, self.bonus_scale)
 
     @property
     def guaranteed(self) -> bool:
@@ -70,9 +72,20 @@ class Budget:
         return self.bonus_scale >= 1
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> BudgetState:
-        """Return the state before the first episode."""
+        """Return the state before the first episode.
+
+        Raises
+        ------
+        ValueError
+            If the spec lacks a baseline, a threshold or unit rewards, or `baseline_value` contradicts it.
+        """
         require_known_or_noiseless(spec)
         baseline, threshold = require_baseline(spec, self.key), require_threshold(spec, self.key)
+        if self.baseline_value is not None and not threshold < self.baseline_value <= spec.horizon:
+            raise ValueError(
+                f"baseline_value must be above the threshold {threshold!r} and at most the horizon "
+                f"{spec.horizon}; got {self.baseline_value!r}"
+            )
         rewards = np.zeros(spec.shape) if spec.rewards is None else spec.rewards
         family = FamilyState.start(rewards, baseline.stages(spec.horizon), spec.support)
         return BudgetState(family, baseline, spec.rho, threshold, spec.rewards is not None)

@@ -34,6 +34,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from theoryrl.learners._counts import refuse_reward, require_unit_rewards, visit_budget
+from theoryrl.learners._guarantee import check_bonus_scale, warn_if_void
 from theoryrl.learners.baselines import _kernels
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import check_choice, check_fraction, check_real
@@ -95,7 +96,7 @@ class UCBVI:
         ``"bernstein"`` (UCBVI-BF) or ``"hoeffding"`` (UCBVI-CH), with the constants of the paper's
         theorems; see the module for what stage-dependent kernels change.
     bonus_scale
-        Factor on every bonus. Below 1 it voids the theorems, and `guaranteed` says so.
+        Factor on every bonus. Below 1 it voids the theorems: a warning and `guaranteed` say so.
     refresh_growth
         Plan anew when some visit count has grown by this factor; 0: after every episode.
 
@@ -116,8 +117,8 @@ class UCBVI:
         check_fraction("delta", self.delta)
         check_choice("bonus", self.bonus, self.BONUSES)
         check_real("refresh_growth", self.refresh_growth, low=0.0)
-        if check_real("bonus_scale", self.bonus_scale, low=0.0) == 0.0:
-            raise ValueError("bonus_scale must be positive; got 0")
+        check_bonus_scale(self.bonus_scale)
+        warn_if_void(self, self.bonus_scale)
 
     @property
     def guaranteed(self) -> bool:

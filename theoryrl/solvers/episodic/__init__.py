@@ -5,7 +5,6 @@ from theoryrl.solvers.episodic.nested import (
     mix_at_stage,
     nested_policy,
     performance_difference,
-    suboptimality_gaps,
 )
 from theoryrl.solvers.episodic.planning import (
     EpisodicSolution,
@@ -33,5 +32,4 @@ __all__ = [
     "policy_from_occupancy",
     "policy_value",
     "simulate_episodes",
-    "suboptimality_gaps",
 ]

@@ -8,11 +8,10 @@ the same tail after it. Mixing at two or more stages does not.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 
 from theoryrl.models import EpisodicMDP, MarkovPolicy, Policy
 from theoryrl.models._validation import check_count, check_real
-from theoryrl.solvers.episodic.planning import backward_induction, occupancy_measure, policy_evaluation
+from theoryrl.solvers.episodic.planning import occupancy_measure, policy_evaluation
 
 
 def nested_policy(head: MarkovPolicy, tail: MarkovPolicy, switch: int, horizon: int) -> Policy:
@@ -58,9 +57,3 @@ def performance_difference(
         ours.start_value - theirs.start_value,
         float(np.sum(occupancy_measure(mdp, policy) * advantage)),
     )
-
-
-def suboptimality_gaps(mdp: EpisodicMDP) -> Float[np.ndarray, "H S A"]:
-    """Return Delta[h, s, a] = V*_h(s) - Q*_h(s, a), which is non-negative."""
-    solution = backward_induction(mdp)
-    return solution.value[:, :, None] - solution.action_values
