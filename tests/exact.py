@@ -81,3 +81,51 @@ def all_deterministic_policies(mdp):
 def rounding(*sizes, scale=1.0):
     """Return n u times `scale`: more than the rounding of n float64 operations on such numbers."""
     return 2 * float(np.prod(sizes)) * UNIT * scale
+
+
+def solve_rational(matrix, right):
+    """x with matrix x = right, by Gaussian elimination in rational arithmetic."""
+    rows = [[*map(Fraction, row), Fraction(b)] for row, b in zip(matrix, right, strict=True)]
+    for i in range(len(rows)):
+        pivot = next(k for k in range(i, len(rows)) if rows[k][i] != 0)
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [entry / rows[i][i] for entry in rows[i]]
+        for k in range(len(rows)):
+            if k != i and rows[k][i] != 0:
+                rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i], strict=True)]
+    return np.array([row[-1] for row in rows])
+
+
+def exact_discounted_policy_values(mdp, pi, rewards=None):
+    """V^pi[s] of a stationary policy pi[s, a] as fractions."""
+    pi, P = rational(pi), rational(mdp.dense_P())
+    chain = (pi[:, :, None] * P).sum(axis=1)
+    earned = (pi * rational(mdp.r if rewards is None else rewards)).sum(axis=1)
+    return solve_rational(rational(np.eye(mdp.n_states)) - Fraction(mdp.gamma) * chain, earned)
+
+
+def one_hot(actions, n_actions):
+    """The array of probabilities of a deterministic policy."""
+    return (np.asarray(actions)[:, None] == np.arange(n_actions)).astype(float)
+
+
+def exact_discounted_values(mdp):
+    """V*[s] as fractions, by policy iteration in rational arithmetic: it ends, and then it is exact."""
+    P, r, gamma = rational(mdp.dense_P()), rational(mdp.r), Fraction(mdp.gamma)
+    actions = mdp.mask.argmax(axis=1)
+    while True:
+        V = exact_discounted_policy_values(mdp, one_hot(actions, mdp.n_actions))
+        Q = r + gamma * (P @ V)
+        better = [
+            max(np.flatnonzero(mdp.mask[s]), key=lambda a, s=s: (Q[s, a], a == actions[s]))
+            for s in range(mdp.n_states)
+        ]
+        if list(better) == list(actions):
+            return V
+        actions = np.array(better)
+
+
+def stationary_deterministic_policies(mdp):
+    """Every assignment of an available action to each state."""
+    choices = [np.flatnonzero(row) for row in mdp.mask]
+    return [np.array(actions) for actions in itertools.product(*choices)]

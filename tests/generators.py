@@ -2,8 +2,16 @@
 
 import numpy as np
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from theoryrl.models import DeterministicPolicy, EpisodicMDP, MixturePolicy, Policy
+from theoryrl.models import (
+    DeterministicPolicy,
+    DiscountedMDP,
+    EpisodicMDP,
+    MixturePolicy,
+    Policy,
+    SparseTransitions,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -54,6 +62,36 @@ def recipes(max_horizon=4, max_states=4, max_actions=3):
             "S": st.integers(1, max_states),
             "A": st.integers(1, max_actions),
             "sparse": st.booleans(),
+            "signed": st.booleans(),
+        }
+    )
+
+
+def random_discounted(seed, S=3, A=2, gamma=0.9, sparse=False, csr=False, masked=False, signed=False):
+    """A discounted model, dense or in compressed rows, with some actions missing or all available."""
+    rng = np.random.default_rng(seed)
+    P = random_rows(rng, (S, A, S), sparse)
+    r = rng.random((S, A)) * (2 if signed else 1) - (1 if signed else 0)
+    allowed = None
+    if masked:
+        allowed = rng.random((S, A)) < 0.6
+        allowed[np.arange(S), rng.integers(A, size=S)] = True
+        P[~allowed], r[~allowed] = 0, 0
+    kernel = SparseTransitions.from_scipy(csr_array(P.reshape(S * A, S))) if csr else P
+    return DiscountedMDP(kernel, r, gamma, allowed)
+
+
+def discounted_recipes(max_states=4, max_actions=3, gammas=(0.0, 0.5, 0.9, 0.99, 0.9999)):
+    """Arguments of `random_discounted`."""
+    return st.fixed_dictionaries(
+        {
+            "seed": seeds,
+            "S": st.integers(1, max_states),
+            "A": st.integers(1, max_actions),
+            "gamma": st.sampled_from(gammas),
+            "sparse": st.booleans(),
+            "csr": st.booleans(),
+            "masked": st.booleans(),
             "signed": st.booleans(),
         }
     )

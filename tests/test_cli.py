@@ -382,7 +382,57 @@ def test_solve_reads_a_file_and_any_method(tmp_path, method):
     assert value == pytest.approx(2.8, abs=1e-9)
 
 
+@pytest.mark.parametrize("key", ["replacement", "inventory", "discounted-random", "growth:n_capital=10"])
+def test_solve_proves_the_values_of_models_without_a_horizon(key, tmp_path):
+    result = call("solve", key, "--tol", "1e-7", "--output", tmp_path / "answer.npz", "--json", "--progress")
+    answer = json.loads(result.stdout)
+    assert answer["gap"] <= 2e-7
+    assert "proven error" in result.stderr
+    with np.load(tmp_path / "answer.npz") as arrays:
+        assert (arrays["upper"] - arrays["lower"]).max() == answer["gap"]
+        for name, find in (("lowest", np.argmin), ("highest", np.argmax)):
+            state = answer["states"][name]["state"]
+            assert state == find(arrays["value"])
+            assert answer["states"][name]["value"] == arrays["value"][state]
+        assert arrays["policy"].shape == arrays["value"].shape
+    assert "plus or minus" in call("solve", key).output
+
+
+def test_solve_says_when_the_tolerance_is_not_proven():
+    result = call("solve", "replacement:gamma=0.999", "--tol", "1e-15")
+    assert result.exit_code == 1
+    assert "rounding in float64 prevents an error of 1e-15" in result.stderr
+    assert "plus or minus" in result.stdout
+
+
+def test_an_interrupted_solve_prints_its_bounds(monkeypatch):
+    from theoryrl.solvers.discounted import _operators
+
+    whole, calls = _operators.Tabular.bellman, []
+
+    def press(self, *arguments):
+        calls.append(None)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        whole(self, *arguments)
+
+    monkeypatch.setattr(_operators.Tabular, "bellman", press)
+    result = call("solve", "replacement", "--method", "value-iteration")
+    assert result.exit_code == 130
+    assert "iterations  4" in result.stdout
+    assert "interrupted" in result.stderr
+
+
+def test_a_constrained_model_in_a_file_is_solved(tmp_path):
+    mdp = models.DiscountedMDP(np.ones((1, 2, 1)), np.array([[1.0, 0.0]]), 0.5)
+    problem = models.ConstrainedMDP(mdp, np.array([[[0.0, 1.0]]]), np.array([1.0]), np.ones(1))
+    models.save(problem, tmp_path / "model.npz")
+    answer = json.loads(call("solve", tmp_path / "model.npz", "--json").stdout)
+    assert answer["value"] == pytest.approx(1.0, abs=1e-9)
+
+
 def test_wrong_usage_of_solve(tmp_path):
+    assert "does not take it" in refused("solve", "hazard", "--tol", "1e-3")
     (tmp_path / "noise.npz").write_bytes(b"noise")
     models.save(models.Policy(np.ones((1, 1))), tmp_path / "policy.npz")
     assert "none.npz" in refused("solve", tmp_path / "none.npz")

@@ -28,3 +28,12 @@ def threaded_kernel(function: Callable[..., Any]) -> Any:
         cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy"
     )
     return compile_function(inspect.unwrap(function))
+
+
+def run_time_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `threaded_kernel`, but keep nothing on disk.
+
+    For functions that are made at run time or that take such functions.
+    """
+    compile_function = numba.njit(nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+    return compile_function(inspect.unwrap(function))

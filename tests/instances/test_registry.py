@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import INSTANCES
-from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP
+from theoryrl.models import (
+    AverageRewardMDP,
+    ConservativeMDP,
+    DiscountedMDP,
+    EpisodicMDP,
+    ImplicitMDP,
+    RobustLinearMDP,
+)
 from theoryrl.solvers import backward_induction, policy_value
 
 NAN, INF = float("nan"), float("inf")
@@ -16,12 +23,16 @@ SEEDED = [key for key in INSTANCES if "seed" in inspect.signature(INSTANCES[key]
 def mdp_of(model):
     if isinstance(model, RobustLinearMDP):
         return model.nominal.to_episodic()
+    if isinstance(model, ImplicitMDP):
+        return model.to_tabular()
     return model.mdp if isinstance(model, ConservativeMDP) else model
 
 
 def arrays(model):
     mdp = mdp_of(model)
-    return mdp.P, mdp.r, mdp.rho
+    if isinstance(mdp, EpisodicMDP):
+        return mdp.P, mdp.r, mdp.rho
+    return mdp.sparse_P().toarray(), mdp.r, mdp.mask
 
 
 def test_the_instances_of_the_first_paper_are_there():
@@ -67,11 +78,15 @@ def test_the_docstring_describes_every_parameter(key):
 @pytest.mark.parametrize("key", INSTANCES)
 def test_the_defaults_build_a_model_that_starts_in_one_state_and_has_something_to_gain(key):
     model = INSTANCES[key]()
-    assert isinstance(model, EpisodicMDP | ConservativeMDP | RobustLinearMDP)
+    kinds = (EpisodicMDP, ConservativeMDP, AverageRewardMDP, DiscountedMDP, ImplicitMDP, RobustLinearMDP)
+    assert type(model) in kinds
     mdp = mdp_of(model)
-    assert mdp.rho.max() == 1
-    assert mdp.has_unit_rewards
-    assert backward_induction(mdp).start_value > 0 or key == "unobserved-turn"  # which pays nothing
+    if isinstance(mdp, EpisodicMDP):
+        assert mdp.rho.max() == 1
+        assert mdp.has_unit_rewards
+        assert backward_induction(mdp).start_value > 0 or key == "unobserved-turn"  # which pays nothing
+    else:
+        assert (mdp.r > 0).any()
 
 
 @pytest.mark.parametrize("key", [key for key in INSTANCES if isinstance(INSTANCES[key](), ConservativeMDP)])
@@ -150,6 +165,23 @@ REJECTED = [
     ("domingues-tree", {"epsilon": 0.51}, r"epsilon must be .* got 0\.51"),
     ("domingues-tree", {"delay": 4}, "delay must be at least 0 and at most 3; got 4"),
     ("domingues-tree", {"leaf": 4}, "leaf must be at least 0 and at most 3; got 4"),
+    ("replacement", {"n_states": 1}, "n_states must be at least 2; got 1"),
+    ("replacement", {"wear": 1.5}, r"wear must be .*\[0, 1\]; got 1\.5"),
+    ("replacement", {"gamma": 1.0}, r"gamma must be in \[0, 1\); got 1\.0"),
+    ("inventory", {"capacity": 0}, "capacity must be at least 1; got 0"),
+    ("inventory", {"demands": 1}, "demands must be at least 2; got 1"),
+    ("inventory", {"batch": 0}, "batch must be at least 1; got 0"),
+    ("inventory", {"orders": 0}, "orders must be at least 1; got 0"),
+    ("discounted-gridworld", {"width": 0}, "width must be at least 1; got 0"),
+    ("discounted-gridworld", {"slip": -0.1}, r"slip must be .*\[0, 1\]; got -0\.1"),
+    ("discounted-garnet", {"branching": 0}, "branching must be at least 1; got 0"),
+    ("discounted-garnet", {"concentration": 0.05}, r"concentration must be .* got 0\.05"),
+    ("discounted-garnet", {"n_states": 10**12}, "P of shape .* needs .* GiB"),
+    ("discounted-random", {"concentration": 0.0}, r"concentration must be positive; got 0\.0"),
+    ("discounted-random", {"n_states": 10**6}, "P of shape .* needs .* GiB"),
+    ("growth", {"n_capital": 1}, "n_capital must be at least 2; got 1"),
+    ("growth", {"gamma": 1.0}, r"gamma must be in \(0, 1\); got 1\.0"),
+    ("growth", {"depreciation": 0.0}, r"depreciation must be in \(0, 1\); got 0\.0"),
     ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
     ("five-state", {"radius": 1.1}, r"radius must be .* got 1\.1"),
     ("five-state", {"delta": 0.95}, r"xi_norm must be .* got 0\.1"),

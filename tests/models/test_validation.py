@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from tests.generators import random_mdp, random_mixture, random_policy, random_rows, seeds
 from theoryrl.models import (
+    AverageRewardMDP,
     ConservativeMDP,
+    ConstrainedMDP,
     DeterministicPolicy,
+    DiscountedMDP,
     EpisodicMDP,
     MixturePolicy,
     OfflineDataset,
@@ -85,6 +88,22 @@ def constructors():
             {"weights": mixture.weights, "policies": mixture.policies},
             real=("weights",),
             distributions=("weights",),
+        ),
+        "DiscountedMDP": Constructor(
+            DiscountedMDP,
+            {"P": mdp.P[0], "r": mdp.r[0], "gamma": 0.9},
+            real=("P", "r"),
+            distributions=("P",),
+        ),
+        "AverageRewardMDP": Constructor(
+            AverageRewardMDP, {"P": mdp.P[0], "r": mdp.r[0]}, real=("P", "r"), distributions=("P",)
+        ),
+        "ConstrainedMDP": Constructor(
+            ConstrainedMDP,
+            {"mdp": DiscountedMDP(mdp.P[0], mdp.r[0], 0.9), "rewards": mdp.r[:2], "thresholds": [0.5, 0.5]}
+            | {"rho": mdp.rho},
+            real=("rewards", "rho"),
+            distributions=("rho",),
         ),
         "OfflineDataset": Constructor(
             OfflineDataset, data, real=("rewards",), integer={"states": S, "actions": A}

@@ -2,67 +2,184 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from theoryrl.cli._output import EXAMPLE, complaints_about, number
+from theoryrl.cli._output import EXAMPLE, bad_option, checked_file, complaints_about, number
 
 if TYPE_CHECKING:
     from theoryrl.solvers import Solution
+
+NOT_PROVEN, INTERRUPTED = 1, 130
 
 
 @click.command(
     epilog=EXAMPLE
     + "  theoryrl solve riverswim:n_states=10,horizon=30\n"
+    + "  theoryrl solve replacement:n_states=10000,gamma=0.9999 --tol 1e-5\n"
     + "  theoryrl solve model.npz --method linear-program --json"
 )
 @click.argument("model", metavar="FILE.npz|NAME[:key=value,...]")
 @click.option("--method", default="auto", show_default=True, help="Name of a solver.")
+@click.option("--tol", type=float, default=None, help="Largest error of the value, for iterative solvers.")
+@click.option("--progress", is_flag=True, help="Print the proven error after each sweep.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=checked_file,
+    help="Write value, lower, upper and policy to this .npz file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def solve(model: str, method: str, as_json: bool) -> None:
-    """Solve a model exactly: a file, or a named instance."""
+@click.pass_context
+def solve(
+    context: click.Context,
+    model: str,
+    method: str,
+    tol: float | None,
+    progress: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Solve a model exactly: a file, or a named instance.
+
+    Exit code 1 means that the tolerance was not proven; the bounds that were are printed. Ctrl-C prints
+    the bounds of that moment.
+    """
+    from theoryrl import solvers
+
+    problem = read_model(model)
+    with complaints_about("--method"):
+        options = chosen_options(problem, method, tol, progress)
+    started = time.perf_counter()
+    code, complaint = 0, ""
+    try:
+        with complaints_about("--method"):
+            solution = solvers.solve(problem, method, **options)
+    except solvers.NotConvergedError as stopped:
+        solution, code, complaint = stopped.solution, NOT_PROVEN, str(stopped)
+    except solvers.InterruptedSolve as stopped:
+        solution, code, complaint = stopped.solution, INTERRUPTED, str(stopped)
+    seconds = time.perf_counter() - started
+    if output is not None:
+        write_solution(output, solution)
+    show(model, problem, solution, seconds, as_json)
+    if code:
+        click.echo(complaint, err=True)
+        context.exit(code)
+
+
+def read_model(model: str) -> Any:
+    """Return the model of a file or of a named instance."""
     from theoryrl import models, solvers
     from theoryrl.study.keys import build_instance
 
     with complaints_about("FILE.npz|NAME"):
         is_file = Path(model).suffix == ".npz" or Path(model).is_file()
         problem = models.load(model) if is_file else build_instance(model)
-        if not isinstance(problem, models.EpisodicMDP | models.ConservativeMDP):
+        if type(problem) not in solvers.METHODS and not isinstance(problem, models.ConservativeMDP):
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
-    started = time.perf_counter()
-    with complaints_about("--method"):
-        solution = solvers.solve(problem, method)
-    answer = describe(solution, time.perf_counter() - started)
+    return problem
+
+
+def chosen_options(problem: Any, method: str, tol: float | None, progress: bool) -> dict[str, Any]:
+    """Return the options for the solver, and refuse those that it does not have."""
+    from theoryrl import models, solvers
+
+    if isinstance(problem, models.ConservativeMDP):
+        problem = problem.mdp
+    methods = solvers.METHODS[type(problem)]
+    solver: Callable[..., Any] = methods[next(iter(methods)) if method == "auto" else method]
+    wanted: dict[str, Any] = {}
+    if tol is not None:
+        wanted["tol"] = tol
+    if progress:
+        wanted["on_sweep"] = lambda sweep: click.echo(
+            f"sweep {sweep.sweeps}: proven error {number(sweep.gap / 2)}", err=True
+        )
+    for name, option in (("tol", "--tol"), ("on_sweep", "--progress")):
+        if name in wanted and name not in inspect.signature(solver).parameters:
+            raise bad_option(option, f"the solver {method} of a {type(problem).__name__} does not take it")
+    return wanted
+
+
+def show(model: str, problem: Any, solution: Solution, seconds: float, as_json: bool) -> None:
+    """Print the answer."""
+    answer = describe(solution, seconds)
     if as_json:
         click.echo(json.dumps({"model": model, **answer}, indent=2, allow_nan=False))
         return
     click.echo(f"model       {problem!r}")
     click.echo(f"method      {answer['method']}")
-    click.echo(f"value       {answer['value']!r} (start of an episode)")
-    click.echo(f"interval    [{answer['lower']!r}, {answer['upper']!r}], width {number(answer['gap'])}")
+    if "states" in answer:
+        low, high = answer["states"]["lowest"], answer["states"]["highest"]
+        click.echo(
+            f"value       from {low['value']!r} (state {low['state']}) "
+            f"to {high['value']!r} (state {high['state']})"
+        )
+        click.echo(f"interval    every state's value plus or minus {number(answer['gap'] / 2)}")
+    else:
+        click.echo(f"value       {answer['value']!r} (start of an episode)")
+        interval = f"[{answer['lower']!r}, {answer['upper']!r}]"
+        click.echo(f"interval    {interval}, width {number(answer['gap'])}")
     click.echo(f"policy      {answer['policy']}")
     click.echo(f"iterations  {answer['iterations']}")
     click.echo(f"time        {number(answer['seconds'])} s")
 
 
 def describe(solution: Solution, seconds: float) -> dict[str, Any]:
-    """Return the answer as JSON data; value and bounds are those at the start of an episode."""
-    value = getattr(solution, "start_value", None)
-    lower, upper = getattr(solution, "start_bounds", (solution.lower, solution.upper))
-    return {
+    """Return the answer as JSON data.
+
+    Value and bounds are those at the start of an episode; where there is no start, those of the states
+    with the lowest and the highest value.
+    """
+    import numpy as np
+
+    common = {
         "method": solution.method,
-        "value": value,
-        "lower": lower,
-        "upper": upper,
-        "gap": upper - lower,
         "policy": summary(solution.policy),
         "iterations": solution.iterations,
         "seconds": seconds,
     }
+    if hasattr(solution, "start_value"):
+        lower, upper = getattr(solution, "start_bounds", (solution.lower, solution.upper))
+        return common | {
+            "value": solution.start_value,
+            "lower": lower,
+            "upper": upper,
+            "gap": upper - lower,
+        }
+    extremes = {"lowest": int(np.argmin(solution.value)), "highest": int(np.argmax(solution.value))}
+    states = {
+        name: {
+            "state": state,
+            "value": float(solution.value[state]),
+            "lower": float(solution.lower[state]),
+            "upper": float(solution.upper[state]),
+        }
+        for name, state in extremes.items()
+    }
+    return common | {"states": states, "gap": solution.gap}
+
+
+def write_solution(path: Path, solution: Solution) -> None:
+    """Write the arrays of a solution; of a deterministic policy its actions."""
+    import numpy as np
+
+    from theoryrl._files import write_atomically
+
+    content = io.BytesIO()
+    policy = getattr(solution.policy, "actions", None)
+    policy = solution.policy.probabilities if policy is None else policy
+    np.savez(content, value=solution.value, lower=solution.lower, upper=solution.upper, policy=policy)
+    with complaints_about("--output"):
+        write_atomically(path, content.getvalue())
 
 
 def summary(policy: Any) -> str:
@@ -70,7 +187,11 @@ def summary(policy: Any) -> str:
 
     For a policy of several stages: the actions of the first stage, per state, up to twelve states.
     """
-    actions = policy.probabilities.argmax(axis=-1)
-    first = actions[0] if actions.ndim == 2 else actions
+    stationary = policy.horizon is None
+    actions = getattr(policy, "actions", None)
+    if actions is None:
+        actions = policy.probabilities.argmax(axis=-1)
+    first = actions if stationary else actions[0]
     shown = " ".join(str(int(action)) for action in first[:12])
-    return f"{policy!r}; at the first stage, by state: {shown}{' ...' if len(first) > 12 else ''}"
+    where = "by state" if stationary else "at the first stage, by state"
+    return f"{policy!r}; {where}: {shown}{' ...' if len(first) > 12 else ''}"

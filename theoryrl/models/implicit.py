@@ -11,7 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from theoryrl.models._validation import check_count, check_real
+import numpy as np
+
+from theoryrl.models._validation import check_count, check_memory, check_real
+from theoryrl.models.stationary import DiscountedMDP
+from theoryrl.models.transitions import SparseTransitions
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +49,15 @@ class ImplicitMDP:
         maximisers of two states need look at no action outside. 0, the default, promises nothing.
     row_sum_error
         At least the distance of any sum of probabilities from one.
+    reward_error
+        At least the distance of any computed reward from the formula for which the hint holds: a few
+        units in the last place of `reward_bound`. Certificates account for it.
 
     Notes
     -----
     The functions are believed, not validated: a check would cost as much as the solution. Check a
     small member of the family with `to_tabular`, whose constructor validates every row, and the
-    hints with `theoryrl.solvers.discounted.check_hints`.
+    hint with `check_hint`.
     """
 
     step: Callable[..., Any]
@@ -62,17 +69,19 @@ class ImplicitMDP:
     feasible: Callable[..., Any] | None = None
     monotone_block: int = 0
     row_sum_error: float = 1e-15
+    reward_error: float = 0.0
 
     def __post_init__(self) -> None:
         for name, function in (("step", self.step), ("feasible", self.feasible)):
             if function is not None and not hasattr(function, "py_func"):
                 raise ValueError(f"{name} must be compiled by numba.njit; got {type(function).__name__}")
-        check_count("n_states", self.n_states, high=2**62)
-        check_count("n_actions", self.n_actions, high=2**62)
+        check_count("n_states", self.n_states)
+        check_count("n_actions", self.n_actions)
         check_count("max_successors", self.max_successors)
         check_count("monotone_block", self.monotone_block, low=0)
         check_real("reward_bound", self.reward_bound, low=0.0)
         check_real("row_sum_error", self.row_sum_error, low=0.0)
+        check_real("reward_error", self.reward_error, low=0.0)
         gamma = check_real("gamma", self.gamma)
         if not 0 <= gamma < 1:
             raise ValueError(f"gamma must be in [0, 1); got {self.gamma!r}")
@@ -81,6 +90,46 @@ class ImplicitMDP:
     def n_pairs(self) -> int:
         """S times A; fewer are available where `feasible` is given."""
         return self.n_states * self.n_actions
+
+    def available(self, s: int) -> range:
+        """The actions of a state."""
+        return range(self.n_actions) if self.feasible is None else range(*self.feasible(s))
+
+    def to_tabular(self) -> DiscountedMDP:
+        """Return the same model as sparse tables, validated row by row (small models only)."""
+        S, A = self.n_states, self.n_actions
+        check_memory("r", S, A)
+        r, allowed = np.zeros((S, A)), np.zeros((S, A), dtype=np.bool_)
+        starts, states, weights = np.zeros(S * A + 1, dtype=np.int64), [], []
+        next_states, probabilities = np.zeros(self.max_successors, np.int64), np.zeros(self.max_successors)
+        for s in range(S):
+            for a in self.available(s):
+                count, reward = self.step(s, a, next_states, probabilities)
+                r[s, a], allowed[s, a], starts[s * A + a + 1] = reward, True, count
+                states.append(next_states[:count].copy())
+                weights.append(probabilities[:count].copy())
+        rows = SparseTransitions(np.concatenate(weights), np.concatenate(states), np.cumsum(starts), S)
+        return DiscountedMDP(rows, r, self.gamma, allowed)
+
+    def check_hint(self) -> None:
+        """Raise unless `feasible` and `monotone_block` keep their promise, by looking at every pair.
+
+        Increasing differences for every V mean two things: those of r, and successors whose change
+        from one action to the next is the same in every state of a block. For small models only.
+        """
+        tables = self.to_tabular()
+        P, slack = tables.dense_P(), 4 * self.reward_error
+        for s in range(self.n_states - 1 if self.monotone_block else 0):
+            if (s + 1) % self.monotone_block == 0:
+                continue
+            here, there = self.available(s), self.available(s + 1)
+            if there.start < here.start or there.stop < here.stop:
+                raise ValueError(f"feasible({s + 1}) must not begin or end below feasible({s})")
+            for a in range(there.start, here.stop - 1):
+                rise = np.diff(tables.r[s : s + 2, a : a + 2], axis=1)[:, 0]
+                moves = np.diff(P[s : s + 2, a : a + 2], axis=1)[:, 0]
+                if rise[0] > rise[1] + slack or not np.array_equal(moves[0], moves[1]):
+                    raise ValueError(f"monotone_block: no increasing differences at s = {s}, a = {a}")
 
     def __repr__(self) -> str:
         return f"ImplicitMDP(S={self.n_states}, A={self.n_actions}, gamma={self.gamma:g})"

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from theoryrl._registry import Registry
-from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP, RobustMDP
-from theoryrl.solvers import coefficients, episodic, robust, tabular_class
+from theoryrl.models import (
+    ConservativeMDP,
+    ConstrainedMDP,
+    DiscountedMDP,
+    EpisodicMDP,
+    ImplicitMDP,
+    RobustLinearMDP,
+    RobustMDP,
+)
+from theoryrl.solvers import coefficients, discounted, episodic, robust, tabular_class
 from theoryrl.solvers.coefficients import *  # noqa: F403
+from theoryrl.solvers.constrained import (
+    ConstrainedSolution,
+    InfeasibleError,
+    constrained_linear_program,
+)
+from theoryrl.solvers.discounted import (
+    InterruptedSolve,
+    NotConvergedError,
+    anderson_value_iteration,
+    modified_policy_iteration,
+    policy_iteration,
+    value_iteration,
+)
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.robust import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
@@ -22,6 +44,14 @@ _ROBUST: Registry[Callable[..., Solution]] = Registry(
     ],
 )
 
+_ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
+    ("auto", discounted.auto),
+    ("modified-policy-iteration", modified_policy_iteration),
+    ("value-iteration", value_iteration),
+    ("gauss-seidel", partial(value_iteration, sweep="gauss-seidel")),
+    ("anderson", anderson_value_iteration),
+]
+
 METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     EpisodicMDP: Registry(
         "method",
@@ -32,6 +62,16 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     ),
     RobustMDP: _ROBUST,
     RobustLinearMDP: _ROBUST,
+    DiscountedMDP: Registry(
+        "method",
+        [
+            *_ITERATIVE,
+            ("policy-iteration", policy_iteration),
+            ("linear-program", discounted.linear_program),
+        ],
+    ),
+    ImplicitMDP: Registry("method", _ITERATIVE),
+    ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -56,6 +96,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
     Raises
     ------
+    NotConvergedError
+        If an iterative method has not proven the tolerance; the bounds that it has proven are attached.
     TypeError
         If no solver takes such a model.
     UnknownKeyError
@@ -71,8 +113,18 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 
 __all__ = [
     "METHODS",
+    "ConstrainedSolution",
+    "InfeasibleError",
+    "InterruptedSolve",
+    "NotConvergedError",
     "Solution",
+    "anderson_value_iteration",
+    "constrained_linear_program",
+    "discounted",
+    "modified_policy_iteration",
+    "policy_iteration",
     "solve",
+    "value_iteration",
     *coefficients.__all__,
     *episodic.__all__,
     *robust.__all__,

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 SMALLEST_PART = 200_000
@@ -42,10 +43,7 @@ def in_parts(kernel: Callable[..., Any], size: int, work: float, threads: int, *
         kernel(*arguments, 0, size)
         return
     cuts = [size * part // parts for part in range(parts + 1)]
-    running = [
-        _pool(os.getpid()).submit(kernel, *arguments, low, high)
-        for low, high in zip(cuts[1:-1], cuts[2:], strict=True)
-    ]
+    running = [_pool(os.getpid()).submit(kernel, *arguments, low, high) for low, high in pairwise(cuts[1:])]
     try:
         kernel(*arguments, cuts[0], cuts[1])
     finally:

@@ -10,30 +10,33 @@ Nothing here is trusted for more than speed: the certificate comes from the Bell
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import splu
 
-from theoryrl.models import DiscountedMDP, SparseTransitions
+from theoryrl.models import SparseTransitions
 from theoryrl.solvers.discounted import _kernels
 
+Rows: TypeAlias = np.ndarray | SparseTransitions
 RESTART = 24
 """Krylov vectors that are kept: 24 numbers per state."""
 STAGNATION = 0.5
 """A cycle that does not reduce the residual below this part of it is the last one."""
+EARLY = 8
+"""Steps after which a cycle is given up that has not reduced the residual to `STAGNATION`."""
 LONGEST = 480
 """Krylov steps after which an evaluation is left as it is; the search goes on from there."""
 
 
-def policy_matrix(mdp: DiscountedMDP, actions: np.ndarray) -> Any:
+def policy_matrix(P: Rows, actions: np.ndarray) -> Any:
     """Return P_pi: a dense array [S, S], or a SciPy sparse array."""
-    states = np.arange(mdp.n_states)
-    if not isinstance(mdp.P, SparseTransitions):
-        return mdp.P[states, actions]
-    starts, successors, weights = _policy_rows(mdp.P, actions)
-    return sparse.csr_array((weights, successors, starts), shape=(mdp.n_states, mdp.n_states))
+    S = actions.size
+    if not isinstance(P, SparseTransitions):
+        return P[np.arange(S), actions]
+    starts, successors, weights = _policy_rows(P, actions)
+    return sparse.csr_array((weights, successors, starts), shape=(S, S))
 
 
 def _policy_rows(P: SparseTransitions, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,17 +50,21 @@ def _policy_rows(P: SparseTransitions, actions: np.ndarray) -> tuple[np.ndarray,
     return starts, successors, weights
 
 
-def solve_directly(mdp: DiscountedMDP, actions: np.ndarray, b: np.ndarray) -> np.ndarray:
+def solve_directly(P: Rows, actions: np.ndarray, gamma: float, b: np.ndarray) -> np.ndarray:
     """Return x with (I - gamma P_pi) x = b by an LU factorisation."""
-    P = policy_matrix(mdp, actions)
-    if isinstance(P, np.ndarray):
-        matrix = np.multiply(P, -mdp.gamma)
+    chosen = policy_matrix(P, actions)
+    if isinstance(chosen, np.ndarray):
+        matrix = np.multiply(chosen, -gamma)
         matrix[np.diag_indices_from(matrix)] += 1.0
-        return np.asarray(linalg.solve(matrix, b, overwrite_a=True, check_finite=False))
-    matrix = sparse.eye_array(mdp.n_states, format="csc") - mdp.gamma * P.tocsc()
-    return np.asarray(splu(sparse.csc_matrix(matrix)).solve(b))
+        lu, pivots, failed = linalg.lapack.dgetrf(matrix, overwrite_a=True)
+        if failed:
+            raise np.linalg.LinAlgError("I - gamma P is singular in float64")
+        return np.asarray(linalg.lapack.dgetrs(lu, pivots, b)[0])
+    system = sparse.eye_array(b.size, format="csc") - gamma * chosen.tocsc()
+    return np.asarray(splu(sparse.csc_matrix(system)).solve(b))
 
 
+@runtime_checkable
 class Chain(Protocol):
     """The system of one policy, for GMRES."""
 
@@ -131,11 +138,11 @@ class DenseChain:
         return x
 
 
-def chain(mdp: DiscountedMDP, actions: np.ndarray) -> Chain:
+def chain(P: Rows, actions: np.ndarray, gamma: float) -> Chain:
     """Return the system of a deterministic policy."""
-    if isinstance(mdp.P, SparseTransitions):
-        return SparseChain(mdp.P, actions, mdp.gamma)
-    return DenseChain(mdp.P, actions, mdp.gamma)
+    if isinstance(P, SparseTransitions):
+        return SparseChain(P, actions, gamma)
+    return DenseChain(P, actions, gamma)
 
 
 def solve_by_gmres(
@@ -164,28 +171,27 @@ def solve_by_gmres(
 def _cycle(system: Chain, first: np.ndarray, target: float, longest: int) -> tuple[int, np.ndarray]:
     """Return (steps, v): v in the Krylov space of a unit vector minimises the norm of first - A M^-1 v.
 
-    Orthogonalisation is classical Gram-Schmidt, once: what it loses is seen in the true residual,
-    from which the next cycle starts.
+    What orthogonalisation loses to rounding is seen in the true residual, from which the next cycle
+    starts.
     """
     basis = np.empty((longest + 1, first.size))
     basis[0] = first
     H, rotations = np.zeros((longest + 1, longest)), np.zeros((longest, 2))
     right = np.zeros(longest + 1)
     right[0] = 1.0
-    z = np.empty_like(first)
+    z, column = np.empty_like(first), np.empty(longest)
     k = 0
     while k < longest and abs(right[k]) > target:
-        w = basis[k + 1]
+        if k == EARLY and abs(right[k]) > STAGNATION:
+            break
         system.precondition(basis[k], z)
-        system.multiply(basis[k], z, w)
-        H[: k + 1, k] = basis[: k + 1] @ w
-        w -= H[: k + 1, k] @ basis[: k + 1]
-        length = float(np.linalg.norm(w))
+        system.multiply(basis[k], z, basis[k + 1])
+        length = _kernels.orthogonalise(basis, k, column)
+        H[: k + 1, k] = column[: k + 1]
         _rotate(H[:, k], length, k, rotations, right)
         k += 1
         if length <= 1e-14:
             break
-        w /= length
     y = linalg.solve_triangular(H[:k, :k], right[:k], check_finite=False)
     return k, y @ basis[:k]
 

@@ -220,3 +220,29 @@ def subtract_upper(starts, middle, columns, entries, v, z, out):
         for k in range(middle[i], starts[i + 1]):
             total += entries[k] * z[columns[k]]
         out[i] = v[i] - total
+
+
+@kernel
+def orthogonalise(basis, k, column):
+    """Take the components along basis[0], ..., basis[k] out of basis[k + 1], one after the other.
+
+    Writes them into `column` (modified Gram-Schmidt) and returns the length of what is left, which is
+    scaled to length one.
+    """
+    w = basis[k + 1]
+    for j in range(k + 1):
+        v = basis[j]
+        total = 0.0
+        for i in range(w.shape[0]):
+            total += v[i] * w[i]
+        column[j] = total
+        for i in range(w.shape[0]):
+            w[i] -= total * v[i]
+    square = 0.0
+    for i in range(w.shape[0]):
+        square += w[i] * w[i]
+    length = np.sqrt(square)
+    if length > 0.0:
+        for i in range(w.shape[0]):
+            w[i] /= length
+    return length

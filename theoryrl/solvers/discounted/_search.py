@@ -24,13 +24,14 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models import DeterministicPolicy
-from theoryrl.models._validation import check_count, real_array
+from theoryrl.models._validation import check_count, check_real, real_array
 from theoryrl.solvers.discounted._operators import Operator
 from theoryrl.solvers.solution import Solution
 
 UNIT = 2.0**-53
-FLOOR = 1.5
-"""A gap below this multiple of what rounding alone makes will not shrink any further."""
+FLOOR, NEAR, PATIENCE = 1.5, 100.0, 50
+"""Rounding has won where the gap is below FLOOR times what rounding alone makes, or below NEAR times
+that and no smaller than at any of the last PATIENCE sweeps."""
 
 
 class Progress(NamedTuple):
@@ -97,14 +98,27 @@ class Shifts:
 
 def shifts_from_residuals(operator: Operator, smallest: float, largest: float, error: float) -> Shifts:
     """Return the bounds proven by smallest <= W - h <= largest, where W may be off by `error`."""
-    down = operator.gamma * (1 - operator.row_sum_error)
-    up = operator.gamma * (1 + operator.row_sum_error)
-    if up >= 1:
+    least, most = resolvent_range(operator.gamma, operator.row_sum_error)
+    if math.isinf(most):
         return Shifts(-math.inf, math.inf)
     low, high = smallest - error, largest + error
-    low = min(low * down / (1 - down), low * up / (1 - up)) - error
-    high = max(high * down / (1 - down), high * up / (1 - up)) + error
+    low = min(low * least, low * most) - error
+    high = max(high * least, high * most) + error
     return Shifts(low - 8 * UNIT * abs(low), high + 8 * UNIT * abs(high))
+
+
+def resolvent_range(gamma: float, tau: float) -> tuple[float, float]:
+    """Return bounds on g / (1 - g) for every g within gamma (1 - tau) and gamma (1 + tau).
+
+    The difference 1 - gamma is exact for gamma >= 1/2 (Sterbenz), whereas gamma (1 + tau) would round
+    tau away: it must be subtracted from that difference. The factors cover what remains of rounding.
+    """
+    distance = 1 - gamma
+    if distance <= 2 * gamma * tau:
+        return 0.0, math.inf
+    least = gamma * (1 - tau) / ((distance + gamma * tau) * (1 + 4 * UNIT)) * (1 - 8 * UNIT)
+    most = gamma * (1 + tau) / ((distance - gamma * tau) * (1 - 4 * UNIT)) * (1 + 8 * UNIT)
+    return least, most
 
 
 class Certified(NamedTuple):
@@ -155,6 +169,7 @@ class Search:
         self.span = math.inf
         self.backup_error = 0.0
         self.wrap = wrap
+        self._smallest_gap, self._stalled = math.inf, 0
 
     @property
     def W(self) -> np.ndarray:
@@ -215,6 +230,14 @@ class Search:
         drift = self.operator.row_sum_error * self.operator.gamma / (1 - self.operator.gamma)
         return nothing.gap + 2 * drift * max(abs(self.shifts.low), abs(self.shifts.high))
 
+    def rounding_has_won(self) -> bool:
+        """Whether more sweeps would be in vain; to be asked once after each."""
+        self._stalled = 0 if self.gap < self._smallest_gap else self._stalled + 1
+        self._smallest_gap = min(self.gap, self._smallest_gap)
+        return self.gap <= FLOOR * self.floor or (
+            self._stalled >= PATIENCE and self._smallest_gap <= NEAR * self.floor
+        )
+
     @property
     def target_span(self) -> float:
         """The span of the residual that meets the tolerance, but for rounding."""
@@ -268,10 +291,9 @@ def run(
                 on_sweep(Progress(search.sweeps, search.gap, tol))
             if search.gap <= 2 * tol:
                 return search.solution()
-            if search.gap <= FLOOR * search.floor:
-                raise NotConvergedError(
-                    f"rounding in float64 prevents an error of {tol:.3g}", search.solution()
-                )
+            if search.rounding_has_won():
+                reason = f"rounding in float64 prevents an error of {tol:.3g}"
+                raise NotConvergedError(reason, search.solution())
             if search.sweeps >= max_sweeps:
                 raise NotConvergedError(f"{max_sweeps} sweeps did not reach {tol:.3g}", search.solution())
             step(search)
@@ -293,5 +315,5 @@ def centre(h: Float[np.ndarray, " S"]) -> None:
 
 def check_tolerance(tol: float) -> None:
     """Raise unless the tolerance is a positive number."""
-    if not (isinstance(tol, float | int) and 0 < tol < math.inf):
-        raise ValueError(f"tol must be a positive number; got {tol!r}")
+    if check_real("tol", tol) <= 0:
+        raise ValueError(f"tol must be positive; got {tol!r}")

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from theoryrl.models import DiscountedMDP, ImplicitMDP
-from theoryrl.solvers.discounted._operators import operator_of
-from theoryrl.solvers.discounted._search import OnSweep, Search, run
+from theoryrl.models import DiscountedMDP, ImplicitMDP, SparseTransitions
+from theoryrl.solvers.discounted._operators import Tabular, operator_of
+from theoryrl.solvers.discounted._search import OnSweep, Search, Step, run
 from theoryrl.solvers.discounted.modified_policy_iteration import (
     FAST,
     PROBES,
@@ -60,7 +60,7 @@ def auto(
         On Ctrl-C; the bounds are attached.
     """
     operator = operator_of(mdp, threads)
-    step = back_up_policy(operator) if isinstance(mdp, ImplicitMDP) else Choose(mdp, operator)
+    step: Step = Choose(operator) if isinstance(operator, Tabular) else back_up_policy(operator)
     return run(
         operator,
         step,
@@ -76,16 +76,17 @@ def auto(
 class Choose:
     """Takes the step that has worked so far."""
 
-    def __init__(self, mdp: DiscountedMDP, operator: object) -> None:
+    def __init__(self, operator: Tabular) -> None:
         self.probe = BackUpPolicy(operator, PROBES)
         self.back_up = back_up_policy(operator)
         self.in_place = SweepInPlace(mixing=False)
-        self.factorise = not mdp.is_sparse or mdp.n_states <= SMALL
-        self.krylov = EvaluateByKrylov(mdp, PATIENCE)
-        self.evaluate = Evaluate(mdp, PATIENCE)
+        self.factorise = not isinstance(operator.P, SparseTransitions) or operator.n_states <= SMALL
+        self.krylov = EvaluateByKrylov(operator, PATIENCE)
+        self.evaluate = Evaluate(operator, PATIENCE)
         self.mixing, self.waiting, self.failures = True, 0, 0
 
     def __call__(self, search: Search) -> None:
+        """Take one step."""
         search.method = "modified policy iteration (auto)" if self.mixing else "policy iteration (auto)"
         if self.mixing:
             self._back_up(search)
@@ -98,7 +99,7 @@ class Choose:
             self.krylov(search)
             if not self.krylov.succeeded:
                 self.failures += 1
-                self.waiting = 2**self.failures
+                self.waiting = 4**self.failures
                 self.in_place(search)
 
     def _back_up(self, search: Search) -> None:

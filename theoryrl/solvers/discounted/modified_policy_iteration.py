@@ -94,6 +94,7 @@ class BackUpPolicy:
         self.rate = 1.0
 
     def __call__(self, search: Search) -> None:
+        """Back up the greedy policy."""
         target = max(REDUCTION * search.span, 0.3 * search.target_span)
         h, W = search.h, self.other
         h[:] = search.W

@@ -68,13 +68,14 @@ def policy_iteration(
     """
     check_choice("evaluation", evaluation, EVALUATIONS)
     small = not mdp.is_sparse and mdp.n_states <= DENSE_LU
-    step: Step = Evaluate(mdp)
+    operator = Tabular.of(mdp, threads)
+    step: Step = Evaluate(operator)
     if evaluation == "lu" or (evaluation == "auto" and small):
-        step = EvaluateDirectly(mdp)
+        step = EvaluateDirectly(operator)
     elif evaluation == "krylov":
-        step = EvaluateByKrylov(mdp)
+        step = EvaluateByKrylov(operator)
     return run(
-        Tabular(mdp, threads),
+        operator,
         step,
         f"policy iteration ({evaluation})",
         tol=tol,
@@ -87,13 +88,14 @@ def policy_iteration(
 class EvaluateDirectly:
     """Replaces h by the value of the greedy policy, from an LU factorisation."""
 
-    def __init__(self, mdp: DiscountedMDP) -> None:
-        self.mdp = mdp
+    def __init__(self, operator: Tabular) -> None:
+        self.operator = operator
 
     def __call__(self, search: Search) -> None:
+        """Solve for what is missing."""
         # The value of the change, not of the policy: the error is relative to what is still missing.
         residual = centred_residual(search)
-        search.h += solve_directly(self.mdp, search.actions, residual)
+        search.h += solve_directly(self.operator.P, search.actions, self.operator.gamma, residual)
 
 
 class EvaluateByKrylov:
@@ -108,15 +110,17 @@ class EvaluateByKrylov:
         Whether the last step was taken. One that is not leaves the Bellman backup.
     """
 
-    def __init__(self, mdp: DiscountedMDP, longest: int = LONGEST) -> None:
-        self.mdp, self.longest = mdp, longest
+    def __init__(self, operator: Tabular, longest: int = LONGEST) -> None:
+        self.operator, self.longest = operator, longest
         self.succeeded = True
 
     def __call__(self, search: Search) -> None:
+        """Solve for what is missing, nearly."""
         residual = centred_residual(search)
         ratio = FORCING * 0.5 ** (search.sweeps / 5) if search.changed else 0.0
         target = max(ratio * search.span, 0.2 * search.target_span)
-        step, self.succeeded = solve_by_gmres(chain(self.mdp, search.actions), residual, target, self.longest)
+        system = chain(self.operator.P, search.actions, self.operator.gamma)
+        step, self.succeeded = solve_by_gmres(system, residual, target, self.longest)
         if self.succeeded:
             search.h += step
         else:
@@ -126,10 +130,11 @@ class EvaluateByKrylov:
 class Evaluate:
     """Krylov where it succeeds, LU where it does not."""
 
-    def __init__(self, mdp: DiscountedMDP, longest: int = LONGEST) -> None:
-        self.krylov, self.direct = EvaluateByKrylov(mdp, longest), EvaluateDirectly(mdp)
+    def __init__(self, operator: Tabular, longest: int = LONGEST) -> None:
+        self.krylov, self.direct = EvaluateByKrylov(operator, longest), EvaluateDirectly(operator)
 
     def __call__(self, search: Search) -> None:
+        """Solve for what is missing."""
         before = search.h.copy()
         self.krylov(search)
         if not self.krylov.succeeded:

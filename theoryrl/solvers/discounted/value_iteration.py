@@ -131,7 +131,10 @@ def copy_backup(search: Search) -> None:
 
 
 class SweepInPlace:
-    """Sweeps in place, in the direction that has reduced the residual more.
+    """Sweeps in place, in the direction that moves the values more.
+
+    What a direction is worth is measured whenever it is taken; as moves become smaller, the other one is
+    tried again.
 
     Unlike a plain sweep, one in place does not commute with adding constants, so the level from which
     it starts counts. Where the chain mixes, that is the level at which the mean residual vanishes.
@@ -145,23 +148,16 @@ class SweepInPlace:
 
     def __init__(self, mixing: bool | None = None) -> None:
         self.mixing = mixing
-        self.factors = [math.nan, math.nan]
-        self.backwards = 1
-        self.before = math.nan
-        self.steps = 0
+        self.moved = [math.inf, math.inf]
 
     def __call__(self, search: Search) -> None:
-        if self.steps:
-            self.factors[self.backwards] = search.span / self.before
-            best = int(np.nanargmin(self.factors))
-            untried = any(math.isnan(factor) for factor in self.factors)
-            self.backwards = 1 - self.backwards if untried or self.steps % 8 == 0 else best
-        self.steps += 1
-        self.before = search.span
-        level = self._level(search)
-        search.h[:] = search.W + level
+        """Sweep in place, in the direction whose last sweeps moved the values more."""
+        backwards = int(self.moved[1] >= self.moved[0])
+        start = search.W + self._level(search)
+        search.h[:] = start
         for _ in range(IN_PLACE):
-            search.operator.gauss_seidel(search.h, bool(self.backwards))
+            search.operator.gauss_seidel(search.h, bool(backwards))
+        self.moved[backwards] = float(np.abs(search.h - start).mean())
 
     def _level(self, search: Search) -> float:
         if self.mixing is None:
@@ -187,6 +183,7 @@ class Anderson:
         self.best_backup: Any = None
 
     def __call__(self, search: Search) -> None:
+        """Extrapolate, or go back to the best iterate."""
         if search.span >= self.best:
             search.h[:] = self.best_backup
             self.backups, self.residuals = [], []
@@ -206,7 +203,7 @@ class Anderson:
             return self.backups[-1]
         moves = np.stack([residual - last for residual in self.residuals[:-1]], axis=1)
         weights = np.linalg.lstsq(moves, -last, rcond=1e-12)[0]
-        steps = (
-            w * (backup - self.backups[-1]) for w, backup in zip(weights, self.backups[:-1], strict=True)
+        newest = self.backups[-1]
+        return np.asarray(
+            newest + sum(w * (old - newest) for w, old in zip(weights, self.backups[:-1], strict=True))
         )
-        return np.asarray(self.backups[-1] + sum(steps))

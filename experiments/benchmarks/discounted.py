@@ -1,0 +1,377 @@
+"""Seconds to solve discounted models, here and by the peers, to the same checked error, in the same run.
+
+    python experiments/benchmarks/discounted.py
+
+Each contestant solves each case in a process of its own, with its model built beforehand and one run that
+is not counted (it compiles). The error is checked: the values must be within 1e-6 of ours, which are
+certified to 1e-8; a peer whose values are not is asked again with a tolerance ten times smaller, up to
+four times. Peers are not dependencies: those that are installed beside theoryrl are compared
+(`pip install quantecon mdpsolver mdplib jaxdp stormpy`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import theoryrl
+from theoryrl import instances, solve
+from theoryrl.models import DiscountedMDP, to_quantecon
+from theoryrl.solvers.discounted._operators import Tabular
+
+REPORT = Path(__file__).parents[2] / "docs" / "benchmarks" / "discounted.md"
+TOL = 1e-6
+CASES: dict[str, Callable[[], DiscountedMDP]] = {
+    "dense 1000 x 20, 0.99": lambda: instances.discounted_random(1000, 20, 0.99),
+    "dense garnet 300 x 10, 0.999": lambda: as_dense(instances.discounted_garnet(300, 10, 10, 0.999)),
+    "garnet 10^5 x 4 x 8, 0.99": lambda: instances.discounted_garnet(100_000, 4, 8, 0.99),
+    "grid 300 x 300, 0.999": lambda: instances.discounted_gridworld(300, 300, 0.999),
+    "replacement 10^4, 0.9999": lambda: instances.replacement(10_000, 0.9999),
+    "replacement 10^5, 0.9999": lambda: instances.replacement(100_000, 0.9999),
+    "inventory 10^4, 0.9999": lambda: instances.inventory(10_000, 11, 10, 20, 0.9999),
+}
+Run = Callable[[float], Any]
+
+
+def as_dense(mdp: DiscountedMDP) -> DiscountedMDP:
+    """Return a sparse model as a dense one."""
+    return DiscountedMDP(mdp.dense_P(), mdp.r, mdp.gamma)
+
+
+def quantecon(mdp: DiscountedMDP, method: str) -> Run:
+    """QuantEcon's `DiscreteDP`."""
+    from quantecon.markov import DiscreteDP
+
+    problem = DiscreteDP(**to_quantecon(mdp))
+    return lambda tol: problem.solve(method=method, epsilon=tol, max_iter=10**7).v
+
+
+def mdpsolver(mdp: DiscountedMDP, algorithm: str, update: str) -> Run:
+    """Solve with mdpsolver, in C++ with OpenMP; only models in which every action is available."""
+    import mdpsolver as package
+
+    if not mdp.mask.all():
+        raise NotImplementedError("needs every action everywhere")
+    model = package.model()
+    if mdp.is_sparse:
+        bounds = mdp.P.row_starts
+        rows = [(bounds[i], bounds[i + 1]) for i in range(mdp.P.n_rows)]
+        A = mdp.n_actions
+        tables = [
+            [
+                [values[low:high].tolist() for low, high in rows[s * A : s * A + A]]
+                for s in range(mdp.n_states)
+            ]
+            for values in (mdp.P.probabilities, mdp.P.next_states)
+        ]
+        shape = {"tranMatProbs": tables[0], "tranMatColumns": tables[1]}
+    else:
+        shape = {"tranMatWithZeros": mdp.P.tolist()}
+    model.mdp(discount=mdp.gamma, rewards=mdp.r.tolist(), **shape)
+
+    def run(tol: float) -> Any:
+        model.solve(algorithm=algorithm, tolerance=tol, update=update)
+        return model.getValueVector()
+
+    return run
+
+
+def mdplib(mdp: DiscountedMDP) -> Run:
+    """Policy iteration of mdplib; its models are tables of all S A S transitions, made by Python calls."""
+    import mdp as package
+
+    if mdp.n_states > 1000 or mdp.n_states * mdp.r.size > 2_000_000:
+        raise NotImplementedError("its table of transitions would take hours to build")
+    P, r = mdp.dense_P(), mdp.r
+    model = package.MDP(
+        list(range(mdp.n_states)),
+        list(range(mdp.n_actions)),
+        lambda s, a, t: P[s, a, t],
+        lambda s, a, t: r[s, a],
+    )
+
+    def run(tol: float) -> Any:
+        model.PI(gamma=mdp.gamma, tol=tol)
+        return np.asarray(model.value, dtype=float).ravel()
+
+    return run
+
+
+def jaxdp(mdp: DiscountedMDP, planner: str) -> Run:
+    """Solve with jaxdp, on dense arrays in double precision."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    import chex
+    import jax.numpy as jnp
+    import jaxdp as package
+
+    if mdp.is_sparse:
+        raise NotImplementedError("dense only")
+    S = mdp.n_states
+    transition = jnp.asarray(mdp.P.transpose(1, 2, 0))
+    reward = jnp.broadcast_to(jnp.asarray(mdp.r.T)[:, :, None], (mdp.n_actions, S, S))
+    model = package.MDP(
+        transition=transition, reward=reward, initial=jnp.full(S, 1 / S), terminal=jnp.zeros(S)
+    )
+    solver = getattr(package, planner)(gamma=mdp.gamma)
+    update = chex.chexify(jax.jit(solver.update), async_check=False)
+    policy = [jnp.full((mdp.n_actions, S), 1 / mdp.n_actions)] if planner == "PolicyIteration" else []
+    start = chex.chexify(jax.jit(solver.init), async_check=False)
+
+    def run(tol: float) -> Any:
+        state = start(model, *policy)
+        while True:
+            following = update(model, state)
+            following = following[0] if isinstance(following, tuple) else following
+            change = float(jnp.abs(following.v_val - state.v_val).max())
+            state = following
+            if change * mdp.gamma / (1 - mdp.gamma) <= tol:
+                return np.asarray(state.v_val)
+
+    return run
+
+
+def stormpy(mdp: DiscountedMDP) -> Run:
+    """Storm's total reward until a sink, which is entered with probability 1 - gamma in every step."""
+    import stormpy as package
+    from stormpy.developer import storage
+
+    S, rows = mdp.n_states, mdp.sparse_P()
+    builder = storage.SparseMatrixBuilder(0, 0, 0, False, True, 0)
+    rewards, row = [], 0
+    for s in range(S):
+        builder.new_row_group(row)
+        for a in np.flatnonzero(mdp.mask[s]):
+            i = s * mdp.n_actions + int(a)
+            low, high = rows.indptr[i], rows.indptr[i + 1]
+            successors: dict[int, float] = {}
+            for t, p in zip(rows.indices[low:high].tolist(), rows.data[low:high].tolist(), strict=True):
+                successors[t] = successors.get(t, 0.0) + mdp.gamma * p
+            for t in sorted(successors):
+                builder.add_next_value(row, t, successors[t])
+            builder.add_next_value(row, S, 1 - mdp.gamma)
+            rewards.append(float(mdp.r[s, a]))
+            row += 1
+    builder.new_row_group(row)
+    builder.add_next_value(row, S, 1.0)
+    labels = storage.StateLabeling(S + 1)
+    for name, state in (("init", 0), ("sink", S)):
+        labels.add_label(name)
+        labels.add_label_to_state(name, state)
+    model = storage.SparseRewardModel(optional_state_action_reward_vector=[*rewards, 0.0])
+    parts = storage.SparseModelComponents(builder.build(), labels, {"r": model}, False)
+    chain = storage.SparseMdp(parts)
+    goal = package.parse_properties('R{"r"}max=? [F "sink"]')[0]
+
+    def run(tol: float) -> Any:
+        environment = package.Environment()
+        minmax = environment.solver().min_max()
+        minmax.precision = package.Rational(tol)
+        minmax.relative_termination_criterion = False
+        answer = package.model_checking(chain, goal, environment=environment)
+        return np.array([answer.get_value(s) for s in range(S)], dtype=float)
+
+    return run
+
+
+CONTESTANTS: dict[str, Callable[[DiscountedMDP], Run]] = {
+    "theoryrl": lambda mdp: lambda tol: solve(mdp, tol=tol).value,
+    "QuantEcon MPI": lambda mdp: quantecon(mdp, "mpi"),
+    "QuantEcon PI": lambda mdp: quantecon(mdp, "pi"),
+    "QuantEcon VI": lambda mdp: quantecon(mdp, "vi"),
+    "mdpsolver MPI": lambda mdp: mdpsolver(mdp, "mpi", "standard"),
+    "mdpsolver MPI, Gauss-Seidel": lambda mdp: mdpsolver(mdp, "mpi", "gs"),
+    "mdplib PI": mdplib,
+    "jaxdp PI": lambda mdp: jaxdp(mdp, "PolicyIteration"),
+    "jaxdp VI": lambda mdp: jaxdp(mdp, "ValueIteration"),
+    "stormpy": stormpy,
+}
+
+
+def contest(case: str, contestant: str, repetitions: int) -> dict[str, Any]:
+    """Solve one case by one contestant; called in a process of its own."""
+    mdp = CASES[case]()
+    best = solve(mdp, tol=1e-7).value
+    try:
+        run = CONTESTANTS[contestant](mdp)
+    except (ImportError, NotImplementedError) as reason:
+        return {"absent": str(reason)}
+    tol = TOL
+    for _ in range(5):
+        error = float(np.abs(np.asarray(run(tol)) - best).max())
+        if error <= TOL:
+            break
+        tol /= 10
+    seconds: list[float] = []
+    while len(seconds) < repetitions and sum(seconds) < 10:
+        start = time.perf_counter()
+        run(tol)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds, "error": error, "tol": tol}
+
+
+def in_process(case: str, contestant: str, repetitions: int, limit: float) -> dict[str, Any]:
+    """Call `contest` in a new process, for at most `limit` seconds."""
+    command = [sys.executable, __file__, "--contest", case, contestant, "--repetitions", str(repetitions)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return {"absent": f"more than {limit:.0f} s"}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
+        return {"absent": f"failed: {last[:80]}"}
+    return json.loads(lines[-1])
+
+
+def bandwidth(repetitions: int = 20) -> tuple[float, float]:
+    """Return bytes per second of reading 160 MB, and of one Bellman sweep over as many."""
+    mdp = CASES["dense 1000 x 20, 0.99"]()
+    operator, h = Tabular.of(mdp), np.random.default_rng(0).random(mdp.n_states)
+    W, actions = np.empty(mdp.n_states), np.empty(mdp.n_states, dtype=np.int64)
+    flat, ones = mdp.P.reshape(-1), np.ones(1 << 12)
+    pages = flat[: flat.size // ones.size * ones.size].reshape(-1, ones.size)
+    reads, sweeps = [], []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        pages @ ones
+        middle = time.perf_counter()
+        operator.bellman(h, np.inf, W, actions)
+        sweeps.append(time.perf_counter() - middle)
+        reads.append(middle - start)
+    return mdp.P.nbytes / float(np.median(reads)), mdp.P.nbytes / float(np.median(sweeps))
+
+
+def cell(result: dict[str, Any]) -> str:
+    """Return the median time, or why there is none."""
+    if "absent" in result:
+        return result["absent"]
+    text = f"{np.median(result['seconds']):.3g}"
+    return text if result["error"] <= TOL else f"{text} (error {result['error']:.1g})"
+
+
+def table(results: dict[str, dict[str, dict[str, Any]]]) -> tuple[str, float, list[str]]:
+    """Return the rows, the geometric mean of the ratios to the best peer, and where a peer is faster."""
+    names = [name for name in CONTESTANTS if name != "theoryrl"]
+    lines = ["| case | theoryrl, s | best peer, s | ratio | best peer |", "|---|---:|---:|---:|---|"]
+    ratios, lost = [], []
+    for case, row in results.items():
+        ours = float(np.median(row["theoryrl"]["seconds"]))
+        times = {
+            name: float(np.median(row[name]["seconds"]))
+            for name in names
+            if "seconds" in row[name] and row[name]["error"] <= TOL
+        }
+        if not times:
+            lines.append(f"| {case} | {ours:.3g} | none | | |")
+            continue
+        best = min(times, key=lambda name: times[name])
+        ratios.append(times[best] / ours)
+        if ratios[-1] < 1:
+            lost.append(case)
+        lines.append(f"| {case} | {ours:.3g} | {times[best]:.3g} | {ratios[-1]:.1f} | {best} |")
+    mean = float(np.exp(np.mean(np.log(ratios)))) if ratios else float("nan")
+    return "\n".join(lines), mean, lost
+
+
+def details(results: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """Return all times."""
+    lines = ["| case | " + " | ".join(CONTESTANTS) + " |", "|---" * (len(CONTESTANTS) + 1) + "|"]
+    for case, row in results.items():
+        lines.append(f"| {case} | " + " | ".join(cell(row[name]) for name in CONTESTANTS) + " |")
+    return "\n".join(lines)
+
+
+def processor() -> str:
+    """Return the name of the CPU model."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def installed(package: str) -> str:
+    """Return "name version", or say that it is missing."""
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} (not installed)"
+
+
+def report(results: dict[str, dict[str, dict[str, Any]]], speed: tuple[float, float], arguments: Any) -> str:
+    """Return the page of the documentation."""
+    rows, mean, lost = table(results)
+    behind = "A peer is faster on: " + ", ".join(lost) + "." if lost else "No peer is faster on any case."
+    packages = ", ".join(
+        map(installed, ("quantecon", "mdpsolver", "mdplib", "jaxdp", "stormpy", "numba", "numpy", "scipy"))
+    )
+    return f"""# Discounted models: speed
+
+Seconds to solve a model so that every state's value is within 1e-6 of the optimum: the median of up to
+{arguments.repetitions} runs, after one that is not counted (it compiles), each contestant in a process of its
+own, with its model built beforehand. The error is checked against values certified by theoryrl to 1e-7. A peer
+that misses it is asked again with a tolerance ten times smaller, up to four times; one that still misses it, or
+takes more than {arguments.limit:.0f} s in all, does not count. theoryrl is `solve(mdp, tol=1e-6)`, whose time
+includes the proof of the error.
+
+{rows}
+
+Geometric mean of the ratios: {mean:.1f}. {behind}
+
+All times, in seconds:
+
+{details(results)}
+
+The dense case is bound by reading 160 MB per Bellman sweep: one sweep reads
+{speed[1] / 1e9:.1f} GB/s, {speed[1] / speed[0]:.2f} times what a BLAS matrix-vector product over the same memory
+reads ({speed[0] / 1e9:.1f} GB/s). It takes four sweeps, of which actions that are proven not to be optimal are left
+out. Chains and grids are bound by the number of Bellman sweeps and linear solves, not by bandwidth.
+
+stormpy has no discounted reward of this kind: a sink that is entered with probability 1 - gamma stands for it.
+mdpsolver takes models in which every action is available everywhere; jaxdp takes dense models.
+
+Made by `python experiments/benchmarks/discounted.py --repetitions {arguments.repetitions}` with Python
+{platform.python_version()}, theoryrl {theoryrl.__version__}, {packages}, on {os.cpu_count()} cores of {processor()},
+which other programs were using too: ratios are steadier than times.
+"""
+
+
+def main() -> None:
+    """Measure, print, and write the page of the documentation."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--limit", type=float, default=60.0, help="seconds per contestant and case")
+    parser.add_argument("--contest", nargs=2, metavar=("CASE", "CONTESTANT"), help="one cell, as JSON")
+    arguments = parser.parse_args()
+    if arguments.contest:
+        print(json.dumps(contest(*arguments.contest, arguments.repetitions)))
+        return
+    results: dict[str, dict[str, dict[str, Any]]] = {}
+    for case in CASES:
+        results[case] = {}
+        for name in CONTESTANTS:
+            results[case][name] = in_process(case, name, arguments.repetitions, arguments.limit)
+            print(f"{case}: {name}: {cell(results[case][name])}", flush=True)
+    speed = bandwidth()
+    rows, mean, _ = table(results)
+    print(rows, f"geometric mean {mean:.2f}", f"GB/s {speed[0] / 1e9:.1f} {speed[1] / 1e9:.1f}", sep="\n")
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(report(results, speed, arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The operator of a model that is a function: memory for the values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from theoryrl._numba import run_time_kernel
+from theoryrl.models import ImplicitMDP
+from theoryrl.solvers._threads import available_threads, in_parts
+from theoryrl.solvers.discounted import _implicit_kernels as kernels
+from theoryrl.solvers.solution import rounding_unit
+
+PIECE = 4096
+"""States that share one monotone search. It does not depend on the threads, nor do the results."""
+
+
+class Implicit:
+    """The backups of an `ImplicitMDP`.
+
+    Parameters
+    ----------
+    mdp
+        The model.
+    threads
+        Largest number of threads; None for as many as there are processors.
+    """
+
+    def __init__(self, mdp: ImplicitMDP, threads: int | None = None) -> None:
+        self.mdp, self.gamma = mdp, float(mdp.gamma)
+        self.n_states, self.n_actions = mdp.n_states, mdp.n_actions
+        self.row_sum_error = mdp.row_sum_error
+        self.threads = available_threads() if threads is None else threads
+        self.feasible = _every_action(mdp.n_actions) if mdp.feasible is None else mdp.feasible
+        self.starts = _pieces(mdp.n_states, mdp.monotone_block) if mdp.monotone_block else None
+
+    def bellman(self, h: np.ndarray, margin: float, W: np.ndarray, actions: np.ndarray) -> None:
+        """Write max_a Q(s, a) and the maximisers; no action is forgotten, which would need memory."""
+        mdp, S = self.mdp, self.n_states
+        common = mdp.step, self.feasible, mdp.max_successors, self.gamma, h
+        work = float(S) * mdp.max_successors
+        if self.starts is None:
+            in_parts(kernels.bellman, S, work * self.n_actions, self.threads, *common, W, actions)
+            return
+        pieces = self.starts.size - 1
+        in_parts(kernels.bellman_monotone, pieces, 12 * work, self.threads, *common, self.starts, W, actions)
+
+    def policy_backup(self, actions: np.ndarray, h: np.ndarray, W: np.ndarray) -> None:
+        """Write Q(s, actions[s])."""
+        mdp = self.mdp
+        common = mdp.step, mdp.max_successors, self.gamma, actions, h, W
+        work = float(h.size) * mdp.max_successors
+        in_parts(kernels.policy_backup, self.n_states, work, self.threads, *common)
+
+    def gauss_seidel(self, h: np.ndarray, backwards: bool) -> None:
+        """Back h up in place, looking at every feasible action."""
+        mdp = self.mdp
+        kernels.gauss_seidel(mdp.step, self.feasible, mdp.max_successors, self.gamma, h, backwards)
+
+    def backup_error(self, h: np.ndarray) -> float:
+        r"""Bound the distance of a computed backup of h from the exact one.
+
+        One action value is off by at most e. In a monotone search the maximiser found at a state may
+        be worse than the best by 2 e, and a search that trusts it loses at most as much again
+        (increasing differences), so d levels of halving lose at most 2 e (d + 1).
+        """
+        largest = max(float(h.max()), -float(h.min()))
+        size = self.mdp.reward_bound + (1 + self.row_sum_error) * largest
+        one = rounding_unit(self.mdp.max_successors + 3) * size * (1 + 1e-12) + self.mdp.reward_error
+        if self.starts is None:
+            return one
+        levels = int(np.diff(self.starts).max()).bit_length()
+        return one * (2 * (levels + 1) + 1)
+
+
+def _every_action(n_actions: int) -> Callable[..., Any]:
+    @run_time_kernel
+    def every_action(s: int) -> tuple[int, int]:
+        return 0, n_actions
+
+    return every_action
+
+
+def _pieces(n_states: int, block: int) -> np.ndarray:
+    """Return where pieces of at most `PIECE` states begin, none of which crosses a block."""
+    starts = [
+        start
+        for begin in range(0, n_states, block)
+        for start in range(begin, min(begin + block, n_states), PIECE)
+    ]
+    return np.array([*starts, n_states], dtype=np.int64)

@@ -1,0 +1,84 @@
+"""Compiled sweeps over a model that is a function.
+
+Compiled once for each model's functions, and not kept on disk, because they are made at run time.
+"""
+
+import numpy as np
+
+from theoryrl._numba import run_time_kernel
+
+
+@run_time_kernel
+def action_value(step, s, a, gamma, h, next_states, probabilities):
+    """Return r(s, a) + gamma (P h)(s, a)."""
+    count, reward = step(s, a, next_states, probabilities)
+    total = 0.0
+    for k in range(count):
+        total += probabilities[k] * h[next_states[k]]
+    return reward + gamma * total
+
+
+@run_time_kernel
+def best_between(step, s, first, last, gamma, h, next_states, probabilities):
+    """Return the largest action value of actions first, ..., last, and where it is first attained."""
+    best, chosen = -np.inf, first
+    for a in range(first, last + 1):
+        value = action_value(step, s, a, gamma, h, next_states, probabilities)
+        if value > best:
+            best, chosen = value, a
+    return best, chosen
+
+
+@run_time_kernel
+def bellman(step, feasible, width, gamma, h, W, actions, low, high):
+    """One Bellman sweep that looks at every feasible action."""
+    next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
+    for s in range(low, high):
+        first, end = feasible(s)
+        W[s], actions[s] = best_between(step, s, first, end - 1, gamma, h, next_states, probabilities)
+
+
+@run_time_kernel
+def bellman_monotone(step, feasible, width, gamma, h, starts, W, actions, low, high):
+    """One Bellman sweep over pieces [starts[i], starts[i + 1]) on which the maximiser does not fall.
+
+    The states of a piece are solved at halving distances, each between the maximisers of its two
+    neighbours that are solved already.
+    """
+    next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
+    for piece in range(low, high):
+        begin, size = starts[piece], starts[piece + 1] - starts[piece]
+        first, end = feasible(begin)
+        W[begin], actions[begin] = best_between(
+            step, begin, first, end - 1, gamma, h, next_states, probabilities
+        )
+        stride = 1
+        while stride < size:
+            stride *= 2
+        while stride >= 1:
+            for offset in range(stride, size, 2 * stride):
+                s = begin + offset
+                first, end = feasible(s)
+                first, last = max(first, actions[s - stride]), end - 1
+                if offset + stride < size:
+                    last = min(last, actions[s + stride])
+                W[s], actions[s] = best_between(step, s, first, last, gamma, h, next_states, probabilities)
+            stride //= 2
+
+
+@run_time_kernel
+def policy_backup(step, width, gamma, policy, h, W, low, high):
+    """W(s) = Q_h(s, policy(s))."""
+    next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
+    for s in range(low, high):
+        W[s] = action_value(step, s, policy[s], gamma, h, next_states, probabilities)
+
+
+@run_time_kernel
+def gauss_seidel(step, feasible, width, gamma, h, backwards):
+    """One Bellman sweep in place that looks at every feasible action."""
+    next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
+    for i in range(h.shape[0]):
+        s = h.shape[0] - 1 - i if backwards else i
+        first, end = feasible(s)
+        h[s] = best_between(step, s, first, end - 1, gamma, h, next_states, probabilities)[0]
