@@ -64,7 +64,9 @@ def panels(columns: int, width: float = 4.4, height: float = 3.4) -> tuple[Figur
     return figure, axes
 
 
-def band(ax: Axes, x: Sequence[float] | np.ndarray, samples: np.ndarray, colour: str, dash: str, label: str) -> None:
+def band(
+    ax: Axes, x: Sequence[float] | np.ndarray, samples: np.ndarray, colour: str, dash: str, label: str
+) -> None:
     """Draw the mean over seeds (the first axis), and the range of the middle eighty percent as a band."""
     ax.plot(x, samples.mean(axis=0), color=colour, linestyle=dash, linewidth=1.6, label=label)
     low, high = np.quantile(samples, (0.1, 0.9), axis=0)
@@ -114,7 +116,12 @@ def perturbation(setting: Setting) -> Part:
         rows.append([name, *(mean_sd(values[:, i]) for i in shown)])
         numbers[name] = {"mean": values.mean(axis=0).tolist(), "sd": values.std(axis=0, ddof=1).tolist()}
     for (label, radius, eta), colour in zip(
-        (("nominal optimum", 0.0, 0.0), ("robust, ρ = 0.6", 0.6, 0.0), ("η = 0.02", 0.6, 0.02), ("η = 0.1", 0.6, 0.1)),
+        (
+            ("nominal optimum", 0.0, 0.0),
+            ("robust, ρ = 0.6", 0.6, 0.0),
+            ("η = 0.02", 0.6, 0.02),
+            ("η = 0.1", 0.6, 0.1),
+        ),
         ("#666666", "#D55E00", "#0072B2", "#009E73"),
         strict=True,
     ):
@@ -166,7 +173,9 @@ def separation(setting: Setting) -> Part:
 
 def scores(eta: float, episodes: int, seed: int) -> np.ndarray:
     """Return (robust value without the price, value in the nominal model) of what DR-RPO learns."""
-    policy = learned_policy(OffDynamicsProblem(five_state(radius=0.6, temperature=eta)), DRRPO(**PUBLISHED), episodes, seed)
+    policy = learned_policy(
+        OffDynamicsProblem(five_state(radius=0.6, temperature=eta)), DRRPO(**PUBLISHED), episodes, seed
+    )
     robust = robust_policy_evaluation(five_state(radius=0.6), policy).start_value
     return np.array([robust, policy_value(five_state_target(0.0), policy)])
 
@@ -225,12 +234,17 @@ def tested_on_puts(radius: float, eta: float, beta: float, episodes: int, seed: 
 
 def put(setting: Setting) -> Part:
     """The American put option: exact robust policies, and learned ones, over the chance of a rise."""
-    episodes, seeds = setting.scope.pick((30, 2), (100, 20))
+    episodes, seeds = setting.scope.pick((30, 2), (400, 20))
     figure, axes = panels(2, width=4.8)
     rows, numbers = [], dict[str, Any]()
-    cases = [("ρ = 0", 0.0, 0.0), ("ρ = 0.1", 0.1, 0.0), ("ρ = 0.3", 0.3, 0.0), ("ρ = 0.1, η = 0.2", 0.1, 0.2)]
+    cases = [
+        ("ρ = 0", 0.0, 0.0),
+        ("ρ = 0.1", 0.1, 0.0),
+        ("ρ = 0.3", 0.3, 0.0),
+        ("ρ = 0.1, η = 0.2", 0.1, 0.2),
+    ]
     for (name, radius, eta), colour in zip(cases, COLOURS, strict=False):
-        jobs = [(radius, eta, 0.25, episodes, seed) for seed in range(seeds)]
+        jobs = [(radius, eta, 2.0, episodes, seed) for seed in range(seeds)]
         found = np.array(setting.map(tested_on_puts, jobs))
         band(axes[0], RISES, found[:, 0], colour, "-" if eta == 0 else "--", name)
         if eta == 0:
@@ -238,7 +252,9 @@ def put(setting: Setting) -> Part:
             rows.append([f"exact, {name}", *(mean_sd(found[:, 1, i], 2) for i in (0, 2, 4, 6, 8))])
         rows.append([f"learned, {name}", *(mean_sd(found[:, 0, i], 2) for i in (0, 2, 4, 6, 8))])
         numbers[name] = {"learned": found[:, 0].tolist(), "exact": found[:, 1].tolist()}
-    for ax, title in zip(axes, (f"learned, K = {episodes}, {seeds} seeds", "exact robust policies"), strict=True):
+    for ax, title in zip(
+        axes, (f"learned, K = {episodes}, {seeds} seeds", "exact robust policies"), strict=True
+    ):
         ax.axvline(0.5, color="black", linewidth=0.6, linestyle=":")
         ax.set(xlabel="true chance of a rise (dotted: nominal)", ylabel="value of the option", title=title)
         ax.legend(frameon=False, fontsize="small")
@@ -261,13 +277,23 @@ def lake(setting: Setting) -> Part:
         tested = [policy_value(frozen_lake_target(float(slip)), best.policy) for slip in slips]
         name = f"ρ = {radius:g}" + (f", η = {eta:g}" if eta else "")
         axes[int(eta > 0 or radius == 0.05)].plot(slips, tested, color=colour, label=name)
-        rows.append([name, f"{best.start_value:.4f}", *(f"{value:.3f}" for value in tested[:: setting.scope.pick(1, 3)])])
+        rows.append(
+            [
+                name,
+                f"{best.start_value:.4f}",
+                *(f"{value:.3f}" for value in tested[:: setting.scope.pick(1, 3)]),
+            ]
+        )
         numbers[name] = {"robust value": best.start_value, "tested": tested}
     for ax, title in zip(axes, ("no regularisation", "ρ = 0.05"), strict=True):
         ax.axvline(1 / 6, color="black", linewidth=0.6, linestyle=":")
         ax.set(xlabel="true slip (dotted: nominal)", ylabel="chance of reaching the goal", title=title)
         ax.legend(frameon=False, fontsize="small")
-    header = ["frozen lake, exact", "robust value", *(f"slip {s:.2f}" for s in slips[:: setting.scope.pick(1, 3)])]
+    header = [
+        "frozen lake, exact",
+        "robust value",
+        *(f"slip {s:.2f}" for s in slips[:: setting.scope.pick(1, 3)]),
+    ]
     return Part(figure, header, rows, numbers)
 
 
@@ -300,7 +326,9 @@ def coverage(setting: Setting) -> Part:
         numbers[f"covered, {eta:g}"] = {"blocks": blocks.tolist(), "slope": slope}
     anchor = 0.02 * starts[0]
     left.loglog(1.5 * starts, anchor / starts, color="black", linewidth=0.7, linestyle=":", label="1 / k")
-    left.set(xlabel="episode k", ylabel="mean gap of a block", title=f"covered features, β = 0.3, {seeds} seeds")
+    left.set(
+        xlabel="episode k", ylabel="mean gap of a block", title=f"covered features, β = 0.3, {seeds} seeds"
+    )
     left.legend(frameon=False, fontsize="small")
     uncovered = {
         "unobserved turn, η = 0.3": (unobserved_turn(), DRRPO(beta=1.0)),
@@ -314,7 +342,9 @@ def coverage(setting: Setting) -> Part:
         numbers[name] = found[[0, episodes // 2, episodes - 1]].tolist()
     right.set(xlabel="episode k", ylabel="gap", title="not covered: linear regret", ylim=(0, 0.6))
     right.legend(frameon=False, fontsize="small")
-    return Part(figure, ["model", "gap of the first block", "gap of the last block", "late slope"], rows, numbers)
+    return Part(
+        figure, ["model", "gap of the first block", "gap of the last block", "late slope"], rows, numbers
+    )
 
 
 # Three forms of the bonus.
@@ -328,19 +358,31 @@ def bonus(setting: Setting) -> Part:
     for ax, (form, formula), colour in zip(axes, forms.items(), COLOURS, strict=False):
         scope = setting.scope if setting.scope.profile == "quick" else Scope("full", setting.scope.seed)
         plans = list(tight_plans(scope, lambda form=form, **options: DRRPO(bonus=form, **options)))
-        errors, covers = (np.concatenate([getattr(plan, name) for plan in plans]) for name in ("errors", "covers"))
+        errors, covers = (
+            np.concatenate([getattr(plan, name) for plan in plans]) for name in ("errors", "covers")
+        )
         known = covers > 1e-12
         ratios = errors[known] / covers[known]
         lost = np.array([plan.numbers["value_excess"] for plan in plans])
-        ax.hist(ratios, bins=np.linspace(0, 2, 41), color=colour)
+        ax.hist(ratios, bins=np.linspace(0, 2, 41) + 1e-6, color=colour)  # so that a ratio of one is below it
         ax.axvline(1.0, color="black", linewidth=0.8)
-        ax.set(xlabel="error of Q / bonus", title=f"{form}: {formula}", yscale="log")
+        ax.set(xlabel="error of Q / bonus", title=f"{form}: {formula}", yscale="log", ylim=(0.8, 3e4))
         failed = float((ratios > 1 + 1e-9).mean())
         rows.append([f"`{form}`", f"{100 * failed:.1f} %", f"{ratios.max():.3f}",
                      f"{100 * (lost > 1e-9).mean():.1f} %", f"{max(lost.max(), 0):.3f}"])  # fmt: skip
-        numbers[form] = {"failed": failed, "largest": float(ratios.max()), "optimism lost": float((lost > 1e-9).mean())}
+        numbers[form] = {
+            "failed": failed,
+            "largest": float(ratios.max()),
+            "optimism lost": float((lost > 1e-9).mean()),
+        }
     axes[0].set_ylabel("cells (h, s, a)")
-    header = ["bonus", "cells not covered", "largest error / bonus", "plans without optimism", "largest V* − V"]
+    header = [
+        "bonus",
+        "cells not covered",
+        "largest error / bonus",
+        "plans without optimism",
+        "largest V* − V",
+    ]
     return Part(figure, header, rows, numbers)
 
 
@@ -351,7 +393,7 @@ def bounds(setting: Setting) -> Part:
     """The gap, and the chain of bounds on it with the theory's constants: when do they begin to bite?"""
     episodes = setting.scope.pick(256, 32_768)
     model = random_robust_linear(3, 2, 3, 2, "covered", temperature=1.0, seed=0)
-    learner = DRRPO(data_dependent=True, switching="doubling")
+    learner = DRRPO(data_dependent=True)
     found = audited_run(model, learner, episodes, 0, "covered", audit=PlanAudit())
     k = np.arange(1, episodes + 1)
     lines = {
@@ -364,17 +406,26 @@ def bounds(setting: Setting) -> Part:
     rows, numbers = [], dict[str, Any]()
     H = float(model.horizon)
     for (name, values), colour in zip(lines.items(), COLOURS, strict=False):
-        left.loglog(k, np.maximum(values, 1e-9), color=colour, label=name)
+        dash = ":" if name.startswith("second") else "-"
+        left.loglog(k, np.maximum(values, 1e-9), color=colour, linestyle=dash, label=name)
         bites = np.flatnonzero(values < H)
         first = f"{k[bites[0]]:,}" if bites.size else "never"
         rows.append([name, f"{values[0]:.4f}", f"{values[episodes // 2]:.5f}", f"{values[-1]:.5f}", first])
         numbers[name] = values[[0, episodes // 2, episodes - 1]].tolist()
     left.axhline(H, color="black", linewidth=0.7, linestyle=":")
-    left.set(xlabel="episode", title="each line bounds those above it in the legend", ylim=(1e-6, 100))
+    left.set(xlabel="episode", title="the gap and what bounds it (dotted: H)", ylim=(1e-5, 100))
     left.legend(frameon=False, fontsize="small")
     right.semilogx(k, found.column("ratio"), color=COLOURS[0])
-    right.set(xlabel="episode", ylabel="largest error of a factor / its bonus", title="concentration", ylim=(0, 1))
-    header = ["theory's constants", "k = 1", f"k = {episodes // 2:,}", f"k = {episodes:,}", "below H from episode"]
+    right.set(
+        xlabel="episode", ylabel="largest error of a factor / its bonus", title="concentration", ylim=(0, 1)
+    )
+    header = [
+        "theory's constants",
+        "k = 1",
+        f"k = {episodes // 2:,}",
+        f"k = {episodes:,}",
+        "below H from episode",
+    ]
     return Part(figure, header, rows, numbers)
 
 

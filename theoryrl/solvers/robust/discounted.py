@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from theoryrl.models import DiscountedMDP, Policy, RobustMDP
 from theoryrl.models._validation import check_count, check_real
+from theoryrl.solvers.discounted import NotConvergedError
 from theoryrl.solvers.robust._operators import EXPANSION, Backup, stage_backup
 from theoryrl.solvers.solution import Solution
 
@@ -49,21 +50,23 @@ def solve_discounted(
 
     Raises
     ------
-    RuntimeError
-        If the bounds are not that close after `max_sweeps` sweeps, as for a `tol` below rounding.
+    NotConvergedError
+        If the bounds are not that close after `max_sweeps` sweeps; those that were proven are attached.
     """
     if check_real("tol", tol, low=0.0) == 0.0:
         raise ValueError("tol must be positive; got 0")
     assert isinstance(model.nominal, DiscountedMDP)
     gamma = model.nominal.gamma
-    h = np.zeros(model.nominal.n_states)
+    h = following = np.zeros(model.nominal.n_states)
     for sweep in range(1, check_count("max_sweeps", max_sweeps) + 1):
+        h = following
         stage = stage_backup(model, 0, h, pi)
         low, high = _shifts(stage, h, gamma)
         if high - low <= 2 * tol:
             return _solution(model, h, pi, sweep, low, high)
-        h = stage.V
-    raise RuntimeError(f"the bounds are {high - low:.3g} apart after {max_sweeps} sweeps; tol = {tol:g}")
+        following = stage.V
+    solution = _solution(model, h, pi, max_sweeps, low, high)
+    raise NotConvergedError(f"{tol:g} was not reached in {max_sweeps} sweeps", solution)
 
 
 def _shifts(stage: Backup, h: np.ndarray, gamma: float) -> tuple[float, float]:
