@@ -361,7 +361,8 @@ THEOREMS = (
     ),
     Theorem(
         key="dr-rpo.replans",
-        statement="Planning when a determinant has doubled takes 1 + H d log2(1 + K / d) plans at most (lambda = 1).",
+        statement="Planning when a determinant has doubled takes 1 + H d log2(1 + K / d) plans at most.",
+        assumptions=("lambda = 1",),
         source=_PAGE + ", planning seldom",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,

@@ -318,7 +318,7 @@ def soft_policy_iterations(scope: Scope) -> Iterator[Ascent]:
 
 
 TAIL = (1e-9, 1e-5)
-"""Gaps between which the factor is read off: corrections are of the size of the gap, and rounding is 1e-15."""
+"""Gaps between which the factor is read off: far above rounding, and small against one."""
 
 
 def tail_factors(run: Ascent) -> Float[np.ndarray, " N"]:
