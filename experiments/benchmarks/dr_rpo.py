@@ -90,20 +90,25 @@ def backups(repetitions: int) -> list[list[str]]:
     return rows
 
 
+def time_shared_budget(rng: np.random.Generator, S: int, A: int, repetitions: int) -> tuple[float, float]:
+    """Return the seconds of one state's s-rectangular backup, and the width of its certificate."""
+    states = max(2, 6400 // S)
+    P, v = rng.dirichlet(np.full(S, 0.5), size=(states, A)), rng.random(S)
+    r, kappas, pi = rng.random((states, A)), np.full(states, 0.3), np.empty((states, A))
+    upper, lower, nothing, order = np.empty(states), np.empty(states), np.empty((0, A, S)), ascending(v)
+    taken = seconds_of(
+        lambda: state_budget(P, r, 0.9, v, order, kappas, False, pi, upper, lower, nothing), repetitions
+    )
+    return float(np.median(taken)) / states, float((upper - lower).max())
+
+
 def shared_budgets(repetitions: int) -> tuple[list[list[str]], float]:
     """Time the s-rectangular backup of one state; return rows, and the exponent of the time in S A."""
     A, rows, sizes, times = 10, [], [], []
     rng = np.random.default_rng(1)
     for S in (100, 400, 1600, 6400):
-        states = max(2, 6400 // S)
-        P, v = rng.dirichlet(np.full(S, 0.5), size=(states, A)), rng.random(S)
-        r, kappas, pi = rng.random((states, A)), np.full(states, 0.3), np.empty((states, A))
-        upper, lower, nothing, order = np.empty(states), np.empty(states), np.empty((0, A, S)), ascending(v)
-        taken = seconds_of(
-            lambda: state_budget(P, r, 0.9, v, order, kappas, False, pi, upper, lower, nothing), repetitions
-        )
-        each, n = float(np.median(taken)) / states, S * A
-        gap = float((upper - lower).max())
+        each, gap = time_shared_budget(rng, S, A, repetitions)
+        n = S * A
         rows.append(
             [f"{n:,}", f"{1e6 * each:,.0f} µs", f"{1e9 * each / (n * math.log2(n)):.2f}", f"{gap:.0e}"]
         )
@@ -231,32 +236,32 @@ def main() -> None:
     write_page(
         "dr-rpo",
         "Robust backups and DR-RPO: speed",
-        f"""All figures of this page come from one run, on one thread. The peers of the first table are timed on a
-sample of problems and scaled up; the machine was shared while it ran, so trust the ratios, not the times.
+        f"""All figures of this page come from one run, on one thread. The peers of the first table are timed on
+a sample of problems and scaled up; the machine was shared while it ran, so trust the ratios, not the times.
 
 ## Total variation, 1000 states and 10 actions
 
-One backup, radius {RADIUS}, dense rows. HiGHS gets the smallest form of its problem (how much mass leaves each
-state); cvxpy one problem for the ten rows of a state, once from the statement of the problem, and once compiled for
-all states. The error is relative to our value, whose certificate is below 1e-9.
+One backup, radius {RADIUS}, dense rows. HiGHS gets the smallest form of its problem (how much mass leaves
+each state); cvxpy one problem for the ten rows of a state, once from the statement of the problem, and once
+compiled for all states. The error is relative to our value, whose certificate is below 1e-9.
 
 {first}
 
 ## One budget for all actions of a state
 
-The s-rectangular L1 backup, A = 10, value, maximin policy and certificate. Against SA log SA the time has the
-exponent {exponent:.2f} (1: proportional).
+The s-rectangular L1 backup, A = 10: value, maximin policy and certificate. Against SA log SA the time has
+the exponent {exponent:.2f} (1: proportional).
 
 {second}
 
 ## Episodes per second
 
-Five states, 16 actions, H = 3, as in the public code of Liu and Xu (2024): bonus factor 1, ridge 0.1. The scripts of
-the authors could not be had here. The peer is our own implementation of the same computation in the same style: loops
-over past episodes, an inverse per stage, and a search by Nelder and Mead for each dual; it costs more with every
-episode, ours does not. Planned from the same data, the action values at the start differ by at most {difference:.0e},
-which is the error of that search. Our time includes the exact robust value of every policy, which the peer does not
-compute.
+Five states, 16 actions, H = 3, as in the public code of Liu and Xu (2024): bonus factor 1, ridge 0.1. The
+scripts of the authors could not be had here. The peer is our own implementation of the same computation in
+the same style: loops over past episodes, an inverse per stage, and a search by Nelder and Mead for each
+dual; it costs more with every episode, ours does not. Planned from the same data, the action values at the
+start differ by at most {difference:.0e}, which is the error of that search. Our time includes the exact
+robust value of every policy, which the peer does not compute.
 
 {third}""",
         COMMAND,

@@ -1,9 +1,9 @@
 r"""Bonus factors beta of the robust ridge regressions, with their proofs on the DR-RPO page.
 
 With probability 1 - delta, for all episodes, stages h and factors i, and for every value function V that
-the algorithm can produce,
+the algorithm can produce::
 
-    |nu_{h,i}(V) - sigma_{h,i}(V)| <= beta_h sqrt((Lambda_h^{-1})_{ii}),
+    abs(nu_{h,i}(V) - sigma_{h,i}(V)) <= beta_h sqrt((Lambda_h^{-1})_{ii}),
 
 where sigma is the least expectation of V over the set around the factor, and nu its estimate. R = H - 1 - h
 (stages from 0) is the range of V_{h+1}, and L = d log(1 + K / (lambda d)), or log det(Lambda_h / lambda).

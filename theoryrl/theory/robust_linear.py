@@ -38,7 +38,7 @@ def occupancy(P: np.ndarray, pi: np.ndarray, rho: np.ndarray) -> Float[np.ndarra
 
 
 def regression_errors(model: RobustLinearMDP, state: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return sup |M_{h,i} f - mu_{h,i} f| over what the dual may ask for, and the root of (Lambda^-1)_ii.
+    """Return the largest error of M f that the dual may meet, and the root of (Lambda^-1)_ii.
 
     For total variation f = min(V_{h+1}, a) with any level a in the range (the supremum is at a value of
     V_{h+1}, since both sides are piecewise linear in a); for penalties the error of nu itself, which is
@@ -216,7 +216,7 @@ def audited_run(
 def error_shares(
     model: RobustLinearMDP, state: Any, kind: int
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-    """Return |error of Q| and the bonus that exactly covers the factors' errors, per (h, s, a).
+    """Return the size of the error of Q, and the bonus that just covers the factors' errors, per cell.
 
     The bonus factor is the smallest for which each factor's error is within beta sqrt((Lambda^-1)_ii), so
     a bonus of the right form covers the error of <phi, nu> and one of a smaller form need not.
