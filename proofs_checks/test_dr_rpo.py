@@ -17,7 +17,7 @@ import pytest
 
 from theoryrl.instances import five_state, random_robust_linear, unobserved_turn
 from theoryrl.learners import DRRPO, LSVIUCB
-from theoryrl.models import Policy, RobustMDP, Uncertainty
+from theoryrl.models import EpisodicMDP, Policy, RobustMDP, Uncertainty
 from theoryrl.protocol import EpisodicDecision, OffDynamicsProblem
 from theoryrl.solvers import (
     backward_induction,
@@ -169,6 +169,22 @@ def test_ascent_along_nominal_action_values_loses_robust_value() -> None:
         values.append(robust_policy_evaluation(robust, policy).start_value)
         policy = robust_mirror_ascent(nominal, 5.0, 1, start=policy).policy
     assert caught("dr-rpo.mirror-monotone", [Ascent("nominal ascent", np.array(values), 0.0, 0.02, 3)])
+
+
+def test_ascent_loses_value_where_the_adversary_has_one_budget_for_all_actions() -> None:
+    """So mirror ascent is refused for s-rectangular sets: the adversary answers to the new mixture."""
+    rng, pieces = np.random.default_rng(0), []
+    for index in range(20):
+        mdp = EpisodicMDP(rng.dirichlet(np.full(3, 0.4), size=(2, 3, 3)), rng.random((2, 3, 3)), np.eye(3)[0])
+        model = RobustMDP(mdp, Uncertainty("l1", float(2 * rng.random())), rectangularity="s")
+        pi, values = np.full((2, 3, 3), 1 / 3), []
+        for _ in range(20):
+            current = robust_policy_evaluation(model, Policy(pi))
+            values.append(current.start_value)
+            pi = pi * np.exp(5 * current.action_values)
+            pi /= pi.sum(axis=2, keepdims=True)
+        pieces.append(Ascent(str(index), np.array(values), 0.0, 0.0, 2))
+    assert caught("dr-rpo.mirror-monotone", pieces)
 
 
 def test_mirror_ascent_is_no_faster_than_its_rate_and_takes_an_update_per_stage() -> None:
@@ -330,6 +346,10 @@ def test_rates_are_not_those_of_a_greedy_learner_or_of_a_smaller_bound() -> None
     for key in ("dr-rpo.coverage-slow", "dr-rpo.coverage-fast"):
         bound = THEOREMS[key].bound
         assert refuted(key, bound=lambda run, bound=bound: 1e-4 * bound(run))
+
+
+def test_the_reference_may_cover_more_than_the_played_policy() -> None:
+    assert refuted("dr-rpo.reference-coverage", measured=learning.reference_coverage)
 
 
 def test_planning_always_exceeds_the_number_of_plans() -> None:

@@ -324,6 +324,23 @@ THEOREMS = (
         bound=lambda run: (run.trace.benchmark - run.trace.values)[100:],
     ),
     Theorem(
+        key="dr-rpo.reference-coverage",
+        statement="Every Gibbs policy covers at least e^(-H (H + 1) / (2 eta)) of what its reference covers.",
+        source=_PAGE + ", rates under coverage",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        evidence=learning.covered_runs,
+        measured=lambda run: (
+            learning.reference_coverage(run)
+            * np.exp(
+                -run.problem.model.horizon
+                * (run.problem.model.horizon + 1)
+                / (2 * run.problem.model.temperature)
+            )
+        ),
+        bound=lambda run: run.column("alpha").min(),
+    ),
+    Theorem(
         key="dr-rpo.coverage-slow",
         statement="Under coverage alpha, regret(k) <= G n0 + 4 sqrt(2 / alpha) (sum beta) sqrt(k).",
         source=_PAGE + ", rates under coverage",

@@ -100,29 +100,42 @@ def gap_runs(scope: Scope) -> Iterator[RobustRun]:
         yield audited_run(model, DRRPO(), scope.pick(15, 200), seed + index, f"{index}")
 
 
+def covered(model: RobustLinearMDP, P: np.ndarray, pi: np.ndarray) -> float:
+    """Return the least eigenvalue of E[phi phi^T] on the coordinates that the set reaches, over stages.
+
+    Total variation reaches every state from the second stage on. The last stage, which has no bonus, is
+    left out.
+    """
+    phi, visits, alpha = model.nominal.phi, occupancy(P, pi, model.nominal.rho), np.inf
+    for h in range(model.horizon - 1):
+        reached = np.arange(model.n_states) if h else np.flatnonzero(model.nominal.rho)
+        reached = reached[reached != model.fail_state]
+        J = np.flatnonzero((phi[reached] > 0).any(axis=(0, 1)))
+        moments = np.einsum("sa,sai,saj->ij", visits[h], phi[..., J], phi[..., J])
+        alpha = min(alpha, float(np.linalg.eigvalsh(moments)[0]))
+    return alpha
+
+
+def reference_coverage(run: RobustRun) -> float:
+    """Return alpha of the reference policy."""
+    model = run.problem.model
+    return covered(model, model.nominal.to_episodic().P, model.reference_policy)
+
+
 class CoverageAudit:
-    """The least eigenvalue of E[phi phi^T] on the coordinates that the set reaches, at every plan."""
+    """How well each played policy covers the features that the set reaches."""
 
     def __init__(self) -> None:
         self._last: tuple[Any, dict[str, float]] = (None, {})
         self._P: np.ndarray | None = None
 
     def __call__(self, problem: OffDynamicsProblem, state: Any, decision: Any) -> dict[str, float]:
-        """Return alpha of the policy (the last stage, which has no bonus, is left out)."""
+        """Return alpha of the policy, and the sum of the bonus factors."""
         if self._last[0] is decision.policy:
             return self._last[1]
-        model = problem.model
         if self._P is None:
-            self._P = model.nominal.to_episodic().P
-        phi, pi = model.nominal.phi, decision.policy.probabilities
-        visits = occupancy(self._P, pi, model.nominal.rho)
-        alpha = np.inf
-        for h in range(model.horizon - 1):
-            reached = np.arange(model.n_states) if h else np.flatnonzero(model.nominal.rho)
-            reached = reached[reached != model.fail_state]
-            J = np.flatnonzero((phi[reached] > 0).any(axis=(0, 1)))
-            moments = np.einsum("sa,sai,saj->ij", visits[h], phi[..., J], phi[..., J])
-            alpha = min(alpha, float(np.linalg.eigvalsh(moments)[0]))
+            self._P = problem.model.nominal.to_episodic().P
+        alpha = covered(problem.model, self._P, decision.policy.probabilities)
         self._last = decision.policy, {"alpha": alpha, "beta_sum": float(state.beta.sum())}
         return self._last[1]
 
