@@ -236,8 +236,9 @@ def main() -> None:
     write_page(
         "dr-rpo",
         "Robust backups and DR-RPO: speed",
-        f"""All figures of this page come from one run, on one thread. The peers of the first table are timed
-on a sample of problems and scaled up; the machine was shared while it ran, so trust the ratios, not the times.
+        f"""All figures of this page come from one run, on one thread. The peers of the first table are
+timed on a sample of problems and scaled up; the machine was shared while it ran, so trust the ratios, not
+the times.
 
 ## Total variation, 1000 states and 10 actions
 
