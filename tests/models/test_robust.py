@@ -112,6 +112,12 @@ REFUSED_ROBUST = [
         "temperature must be 0",
     ),
     ({"uncertainty": 0.1}, "uncertainty must be a Uncertainty; got float"),
+    ({"policy_radius": -0.1}, "policy_radius must be a finite number"),
+    ({"policy_radius": 0.1, "temperature": 0.1}, "temperature must be 0 with a policy_radius"),
+    (
+        {"policy_radius": 0.1, "rectangularity": "s", "uncertainty": Uncertainty("l1", 0.1)},
+        "policy_radius is for",
+    ),
     (
         {"uncertainty": Uncertainty("wasserstein", 0.1, cost=np.zeros((3, 3)))},
         r"cost must have shape \(2, 2\)",

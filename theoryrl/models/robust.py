@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models._frozen import Frozen
-from theoryrl.models._validation import check_choice, check_type
+from theoryrl.models._validation import check_choice, check_real, check_type
 from theoryrl.models.episodic import EpisodicMDP
 from theoryrl.models.policy import Policy
 from theoryrl.models.regularisation import check_regularisation
@@ -36,6 +36,9 @@ class RobustMDP(Frozen):
         eta >= 0, the price of one nat of KL(pi || reference); 0 for ``"s"``.
     reference
         The reference policy, with full support if eta > 0. Default: uniform.
+    policy_radius
+        Instead of a price: the largest KL(pi || reference) in nats in each stage and state. None: any
+        policy.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class RobustMDP(Frozen):
     rectangularity: str = "sa"
     temperature: float = 0.0
     reference: Policy | None = None
+    policy_radius: float | None = None
 
     def __post_init__(self) -> None:
         check_type("nominal", self.nominal, EpisodicMDP, DiscountedMDP)
@@ -66,6 +70,8 @@ class RobustMDP(Frozen):
                 f"cost must have shape ({mdp.n_states}, {mdp.n_states}); got {self.uncertainty.cost.shape}"
             )
         self.uncertainty.radii(self.set_shape)
+        if self.policy_radius is not None:
+            self._check_policy_radius(temperature)
         object.__setattr__(self, "temperature", temperature)
         object.__setattr__(self, "reference", reference)
 
@@ -74,6 +80,13 @@ class RobustMDP(Frozen):
             raise ValueError(f"rectangularity 's' is for the divergence 'l1'; got {self.uncertainty.name!r}")
         if temperature != 0.0:
             raise ValueError(f"temperature must be 0 for rectangularity 's'; got {temperature!r}")
+
+    def _check_policy_radius(self, temperature: float) -> None:
+        check_real("policy_radius", self.policy_radius, low=0.0)
+        if temperature != 0.0:
+            raise ValueError(f"temperature must be 0 with a policy_radius; got {temperature!r}")
+        if self.rectangularity == "s":
+            raise ValueError("policy_radius is for rectangularity 'sa'; got 's'")
 
     @property
     def set_shape(self) -> tuple[int, ...]:
@@ -92,4 +105,5 @@ class RobustMDP(Frozen):
     def __repr__(self) -> str:
         more = f", rectangularity={self.rectangularity!r}"
         more += f", temperature={self.temperature:g}" if self.temperature else ""
+        more += "" if self.policy_radius is None else f", policy_radius={self.policy_radius:g}"
         return f"RobustMDP({self.nominal!r}, {self.uncertainty!r}{more})"

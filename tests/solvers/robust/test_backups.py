@@ -22,8 +22,12 @@ CERTIFICATE = 1e-9
 ROUNDING = 1e-12
 """A few dozen float64 operations on numbers below ten."""
 
-SOLVER = 1e-5
-"""Clarabel's accuracy on the worst conditioned of these cones (radii near zero and full), with margin."""
+SOLVER = 1e-7
+"""A thousand times the tolerance of 1e-10 that the solver is asked for."""
+
+AT_RADIUS_ZERO = 3e-4
+"""A row that is 1e-10 outside a KL ball is sqrt(2e-10) away in total variation; values differ by 3 at
+most, and Clarabel may stop a hundred times short of its tolerance where the ball has no interior."""
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -41,7 +45,9 @@ def test_the_value_is_that_of_an_independent_convex_solver(name):
         S = int(rng.integers(1, 8))
         uncertainty, p0, v = random_set(rng, name, S), random_row(rng, S), random_values(rng, S)
         found = expectation(uncertainty, p0, v)
-        assert abs(float(found.value) - by_cvxpy(uncertainty, p0, v)) <= SOLVER
+        flat = name == "kl" and uncertainty.radius < 1e-6
+        tolerance = AT_RADIUS_ZERO if flat else SOLVER
+        assert abs(float(found.value) - by_cvxpy(uncertainty, p0, v)) <= tolerance
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -110,6 +110,35 @@ def test_a_vanishing_temperature_is_the_maximum_and_costs_at_most_the_entropy():
         assert (soft >= hard - remaining * eta * np.log(2) - ROUNDING).all()
 
 
+def test_a_ball_of_policies_holds_the_best_of_its_policies():
+    rng = np.random.default_rng(16)
+    mdp = random_model(rng, A=3)
+    reference = random_policy(rng, mdp)
+    model = RobustMDP(mdp, Uncertainty("tv", 0.2), reference=reference, policy_radius=0.1)
+    best = robust_value_iteration(model)
+    assert best.gap <= 1e-9
+    np.testing.assert_allclose(robust_policy_evaluation(model, best.policy).value, best.value, atol=ROUNDING)
+    distance = relative_entropy(best.policy.probabilities, reference.probabilities)
+    assert distance.max() <= 0.1 + 1e-9
+    for h, s in np.ndindex(3, 4):
+        pi, centre = cp.Variable(3, nonneg=True), reference.probabilities[h, s]
+        ball = [cp.sum(pi) == 1, cp.sum(cp.rel_entr(pi, centre)) <= 0.1]
+        problem = cp.Problem(cp.Maximize(pi @ best.action_values[h, s]), ball)
+        assert abs(problem.solve(solver=cp.CLARABEL) - best.value[h, s]) <= 1e-6
+
+
+def test_a_ball_of_policies_shrinks_to_the_reference_and_grows_to_all():
+    rng = np.random.default_rng(17)
+    mdp = random_model(rng)
+    reference, plain = random_policy(rng, mdp), RobustMDP(mdp, Uncertainty("kl", 0.1))
+    for radius, target in (
+        (0.0, robust_policy_evaluation(plain, reference)),
+        (100.0, robust_value_iteration(plain)),
+    ):
+        model = RobustMDP(mdp, Uncertainty("kl", 0.1), reference=reference, policy_radius=radius)
+        np.testing.assert_allclose(robust_value_iteration(model).value, target.value, atol=ROUNDING)
+
+
 # One budget for all actions of a state.
 
 
@@ -290,6 +319,8 @@ def test_wrong_policies_and_steps_are_refused():
         robust_mirror_ascent(model, step=0.0)
     with pytest.raises(ValueError, match="step must be a finite number"):
         robust_mirror_ascent(model, step=np.inf)
+    with pytest.raises(ValueError, match="the model has a policy_radius"):
+        robust_mirror_ascent(RobustMDP(mdp, Uncertainty("tv", 0.2), policy_radius=0.1))
     with pytest.raises(ValueError, match="rectangularity must be 'sa'"):
         robust_mirror_ascent(RobustMDP(mdp, Uncertainty("l1", 0.2), rectangularity="s"))
     greedy = Policy(np.tile([1.0, 0.0], (4, 1)))

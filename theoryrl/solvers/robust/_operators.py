@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from scipy.special import logsumexp
 
-from theoryrl.models import DiscountedMDP, EpisodicMDP, LinearMDP, RobustLinearMDP, RobustMDP
+from theoryrl.models import DiscountedMDP, EpisodicMDP, LinearMDP, RobustLinearMDP, RobustMDP, Uncertainty
 from theoryrl.models._validation import ROW_SUM_TOLERANCE
 from theoryrl.solvers.episodic._kernels import first_maximum
 from theoryrl.solvers.robust import _state_budget
-from theoryrl.solvers.robust.backups import ascending, expectation
+from theoryrl.solvers.robust.backups import ascending, expectation, frozen
 from theoryrl.solvers.solution import rounding_unit
 
 RobustModel: TypeAlias = RobustMDP | RobustLinearMDP
@@ -47,16 +47,34 @@ class Backup(NamedTuple):
 
 
 class Regulariser(NamedTuple):
-    """The price of leaving the reference policy in one stage; eta = 0 for none."""
+    """The price of leaving the reference policy in one stage (eta = 0 for none), or a ball around it."""
 
     eta: float
     reference: np.ndarray
+    radius: float | None = None
 
-    def improve(self, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best policy for Q and its value: the Gibbs law, or the first maximum."""
+    def improve(self, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return the best policy for Q, its value, and how much better another one may be.
+
+        The Gibbs law, the first maximum, or the tilt of the reference on the sphere of the ball.
+        """
+        if self.radius is not None:
+            return self._within_ball(Q)
         if self.eta == 0.0:
-            return greedy(Q), Q.max(axis=1)
-        return soft_greedy(Q, self.eta, self.reference)
+            return greedy(Q), Q.max(axis=1), 0.0
+        return *soft_greedy(Q, self.eta, self.reference), 0.0
+
+    def _within_ball(self, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Maximise <pi, Q> over KL(pi || reference) <= radius: an adversary's inner problem for -Q."""
+        assert self.radius is not None
+        ball, pi, V, gap = Uncertainty("kl", self.radius), np.empty(Q.shape), np.empty(len(Q)), 0.0
+        for s in range(len(Q)):
+            allowed = np.isfinite(Q[s])
+            centre = np.where(allowed, self.reference[s], 0.0)
+            found = expectation(ball, centre[None] / centre.sum(), np.where(allowed, -Q[s], 0.0), rows=True)
+            assert found.rows is not None
+            pi[s], V[s], gap = found.rows[0], -found.value[0], max(gap, found.gap)
+        return pi, V, gap
 
     def evaluate(self, Q: np.ndarray, pi: np.ndarray) -> np.ndarray:
         """Return sum_a pi Q - eta KL(pi || reference)."""
@@ -106,18 +124,20 @@ def stage_backup(
     else:
         Q, gap, worst = _rows(model, h, v, rows)
     regulariser = regulariser_of(model, h)
+    missed = 0.0
     if pi is None:
-        pi, V = regulariser.improve(Q)
+        pi, V, missed = regulariser.improve(Q)
     else:
         V = regulariser.evaluate(Q, pi)
     rounding = _rounding(model, h, v, regulariser.scale)
-    return Backup(V, Q, pi, gap + rounding, rounding, worst)
+    return Backup(V, Q, pi, gap + rounding, missed + rounding, worst)
 
 
 def regulariser_of(model: RobustModel, h: int) -> Regulariser:
     """Return the policy regulariser of stage h."""
     reference = model.reference_policy
-    return Regulariser(model.temperature, reference[h] if reference.ndim == 3 else reference)
+    radius = model.policy_radius if isinstance(model, RobustMDP) else None
+    return Regulariser(model.temperature, reference[h] if reference.ndim == 3 else reference, radius)
 
 
 def _tables(model: RobustMDP, h: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -155,11 +175,11 @@ def _with_state_budget(model: RobustMDP, h: int, v: np.ndarray, pi: np.ndarray |
     policy = np.empty((S, A)) if pi is None else np.array(pi)
     upper, lower = np.empty(S), np.empty(S)
     worst = np.empty((S, A, S)) if rows else np.empty((0, A, S))
-    values, P, r = np.array(v), np.array(P), np.array(r)
     _state_budget.state_budget(
-        P, r, gamma, values, ascending(values), np.array(kappas), pi is not None, policy, upper, lower, worst
-    )
-    Q = r + gamma * (worst @ values) if rows else np.full((S, A), np.nan)
+        frozen(P), frozen(r), gamma, frozen(v), ascending(v), frozen(kappas), pi is not None, policy,
+        upper, lower, worst,
+    )  # fmt: skip
+    Q = r + gamma * (worst @ v) if rows else np.full((S, A), np.nan)
     rounding = _rounding(model, h, v, 0.0)
     gap = float((upper - lower).max())
     return Backup(upper, Q, policy, gap + rounding, rounding, worst if rows else None)

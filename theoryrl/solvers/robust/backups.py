@@ -102,9 +102,8 @@ def expectation(
 ) -> RobustExpectation:
     """Do as `robust_expectation`, for arguments that are known to be valid; `radii` replace the set's."""
     shape, S = P.shape[:-1], P.shape[-1]
-    # Read-only views, so that each kernel is compiled for one kind of array only.
-    nominal, values = _frozen(P.reshape(-1, S)), _frozen(v)
-    levels = _frozen((uncertainty.radii(shape) if radii is None else radii).reshape(-1))
+    nominal, values = frozen(P.reshape(-1, S)), frozen(v)
+    levels = frozen((uncertainty.radii(shape) if radii is None else radii).reshape(-1))
     upper, lower = np.empty(len(nominal)), np.empty(len(nominal))
     worst = np.empty((len(nominal) if rows else 0, S))
     if uncertainty.divergence == "wasserstein":
@@ -113,7 +112,7 @@ def expectation(
             raise ValueError(f"cost must have shape ({S}, {S}); got {None if cost is None else cost.shape}")
         nearest = np.argsort(cost, axis=1, kind="stable")
         transport = _kernels.transport_penalty if uncertainty.penalty else _kernels.transport
-        transport(nominal, values, nearest, _frozen(cost), levels, upper, lower, worst)
+        transport(nominal, values, nearest, frozen(cost), levels, upper, lower, worst)
     else:
         method, scale = _METHODS[uncertainty.name]
         method(nominal, values, ascending(values, sink), levels, scale, upper, lower, worst)
@@ -152,7 +151,8 @@ def divergence(uncertainty: Uncertainty, p: np.ndarray, p0: np.ndarray) -> np.nd
     return np.asarray(terms.sum(axis=-1))
 
 
-def _frozen(array: Any) -> np.ndarray:
+def frozen(array: Any) -> np.ndarray:
+    """Return a read-only contiguous view, so that a kernel is compiled for one kind of array only."""
     view = np.ascontiguousarray(array).view()
     view.setflags(write=False)
     return view

@@ -6,7 +6,8 @@ The robust Bellman equations, for h = H-1, ..., 0 and V_H = 0::
     V_h(s)    = max_pi { sum_a pi(a) Q_h(s, a) - eta KL(pi || reference_h(.|s)) }        (optimal)
     V_h(s)    = sum_a pi_h(a|s) Q_h(s, a) - eta KL(pi_h(.|s) || reference_h(.|s))        (policy pi)
 
-(for an s-rectangular set the infimum is taken after the average over actions). Each stage adds the gap
+(for an s-rectangular set the infimum is taken after the average over actions; with a `policy_radius` the
+maximum is over a ball of policies, without a price). Each stage adds the gap
 of its inner problems and its rounding to the error of the stage after it, because every backup is
 monotone, and adds a constant to its result when one is added to its argument.
 
@@ -146,6 +147,8 @@ def robust_mirror_ascent(
     """
     if isinstance(model, RobustMDP) and model.rectangularity == "s":
         raise ValueError("rectangularity must be 'sa' for mirror ascent; got 's'")
+    if isinstance(model, RobustMDP) and model.policy_radius is not None:
+        raise ValueError("mirror ascent takes a temperature; the model has a policy_radius")
     H, eta = _horizon(model), model.temperature
     if not (step == np.inf and eta > 0) and check_real("step", step, low=0.0) == 0.0:
         raise ValueError("step must be positive; got 0")
