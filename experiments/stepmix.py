@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from _parts import Part, Setting, run
+from _plots import log_points, mean_sd, outside_legend, panels
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -89,39 +90,11 @@ def caution(trace: Trace) -> float:
     return cautious_episodes(trace) if "kind" in trace.stretch_diagnostics else 0.0
 
 
-def mean_sd(samples: Sequence[float] | np.ndarray) -> str:
-    """Write mean and standard deviation with sensible digits."""
-    mean, sd = float(np.mean(samples)), float(np.std(samples, ddof=1)) if len(samples) > 1 else 0.0
-    digits = 1 if abs(mean) < 100 else 0
-    return f"{mean:,.{digits}f} ± {sd:,.{digits}f}"
-
-
-def panels(
-    rows: int, columns: int, width: float = 4.2, height: float = 3.4, **options: Any
-) -> tuple[Figure, Any]:
-    """Return a figure that needs no display, and its axes in a flat array."""
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for ax in axes.flat:
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure, axes.ravel()
-
-
 def band(ax: Axes, x: np.ndarray, curves: np.ndarray, name: str, label: str | None = None) -> None:
     """Draw the mean over seeds (the first axis), and the range of the seeds as a band."""
     colour, dash = STYLE[name]
     ax.plot(x, curves.mean(axis=0), color=colour, linestyle=dash, linewidth=1.6, label=label or name)
     ax.fill_between(x, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0)
-
-
-def outside_legend(figure: Figure, ax: Axes, columns: int) -> None:
-    """Put one legend for all panels below them."""
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
-
-
-def log_points(rounds: int, number: int = 300) -> np.ndarray:
-    """Return episodes, evenly spaced on a logarithmic axis."""
-    return np.unique(np.geomspace(1, rounds, number).astype(np.int64))
 
 
 # Violations, regret and N on five instances.

@@ -45,7 +45,7 @@ from theoryrl.theory import (
 )
 from theoryrl.theory.conservative import ConservativeRun, audited_run
 from theoryrl.theory.core import Curve
-from theoryrl.theory.stepmix import Certificate, NestedPair, trace_pair, violations
+from theoryrl.theory.stepmix_evidence import Certificate, NestedPair, trace_pair, violations
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 

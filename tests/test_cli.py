@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 import theoryrl
 from theoryrl import models
 from theoryrl.cli import main
-from theoryrl.instances import hazard, riverswim
+from theoryrl.instances import blocking, hazard, riverswim
 from theoryrl.solvers import backward_induction
 from theoryrl.study import load_dataset, summarise
-from theoryrl.study.store import CELLS
 from theoryrl.theory import THEOREMS, Verdict, check
 
 ROOT = Path(__file__).parents[1]
@@ -297,12 +296,13 @@ def test_one_seed_is_recorded_without_interval(tmp_path):
     assert record["final_regret_interval"] == [None, None]
 
 
-def test_a_learner_that_does_not_fit_the_instance_fails_without_a_traceback(tmp_path):
-    result = call(*run_arguments(tmp_path, **{"--instance": ["hazard", "riverswim"], "--rounds": 3}))
-    assert result.exit_code == 1
-    assert "learner 'stepmix:refresh_growth=0.5', instance 'riverswim', seed 0" in result.stderr
-    assert "threshold" in result.stderr
-    assert len(list((tmp_path / CELLS).iterdir())) == 4, "the runs on hazard are kept"
+def test_a_learner_that_does_not_fit_the_instance_is_refused_before_anything_runs(tmp_path):
+    store = tmp_path / "store"
+    complaint = refused(*run_arguments(store, **{"--instance": ["hazard", "riverswim"], "--rounds": 3}))
+    assert "--learner" in complaint
+    assert "stepmix:refresh_growth=0.5 cannot play riverswim" in complaint
+    assert "threshold" in complaint
+    assert not store.exists()
 
 
 def test_ctrl_c_tells_how_to_go_on(tmp_path, monkeypatch):
@@ -321,6 +321,8 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path, monkeypatch):
         ({"--rounds": -5}, ["--rounds", "-5"]),
         ({"--rounds": "many"}, ["--rounds", "'many'"]),
         ({"--seeds": 0}, ["--seeds", "0"]),
+        ({"--seeds": 10**11}, ["--seeds", "100000000000", "at most 1000000"]),
+        ({"--rounds": 10**20}, ["--rounds", "100000000000000000000"]),
         ({"--workers": 0}, ["--workers", "0"]),
         ({"--instance": ["hazzard"]}, ["--instance", "unknown instance 'hazzard'", "did you mean hazard"]),
         ({"--instance": ["hazard:p=2"]}, ["--instance", "p must be", "2"]),
@@ -382,6 +384,17 @@ def test_solve_reads_a_file_and_any_method(tmp_path, method):
     assert value == pytest.approx(2.8, abs=1e-9)
 
 
+def test_solve_takes_games():
+    answer = json.loads(call("solve", "rock-paper-scissors", "--json").output)
+    assert answer["value"] == answer["upper"] == 0.5
+    assert 0 < answer["gap"] < 1e-15
+    output = call(
+        "solve", "intransitive-contexts:n_contexts=3", "--method", "mirror-prox", "--tol", "1e-9"
+    ).output
+    assert "(context " in output
+    assert "by context: " in output
+
+
 @pytest.mark.parametrize("key", ["replacement", "inventory", "discounted-random", "growth:n_capital=10"])
 def test_solve_proves_the_values_of_models_without_a_horizon(key, tmp_path):
     result = call("solve", key, "--tol", "1e-7", "--output", tmp_path / "answer.npz", "--json", "--progress")
@@ -391,9 +404,9 @@ def test_solve_proves_the_values_of_models_without_a_horizon(key, tmp_path):
     with np.load(tmp_path / "answer.npz") as arrays:
         assert (arrays["upper"] - arrays["lower"]).max() == answer["gap"]
         for name, find in (("lowest", np.argmin), ("highest", np.argmax)):
-            state = answer["states"][name]["state"]
+            state = answer[name]["state"]
             assert state == find(arrays["value"])
-            assert answer["states"][name]["value"] == arrays["value"][state]
+            assert answer[name]["value"] == arrays["value"][state]
         assert arrays["policy"].shape == arrays["value"].shape
     assert "plus or minus" in call("solve", key).output
 
@@ -470,6 +483,31 @@ def test_wrong_usage_of_robust_solving():
     shared = ("--uncertainty", "tv:0.1", "--rectangularity", "s")
     assert "rectangularity 's'" in refused("solve", "hazard", *shared)
     assert "is needed with" in refused("solve", "hazard", "--temperature", "0.1")
+
+
+@pytest.mark.parametrize("method", ["auto", "policy-iteration", "periodic"])
+def test_solve_takes_a_recovering_bandit_by_name_and_from_a_file(tmp_path, method):
+    """Two arms that pay again after one period of rest, K = 1: pulled in turn they earn 1."""
+    models.save(blocking(n_arms=2, delay=2), tmp_path / "bandit.npz")
+    for source in ("blocking:n_arms=2,delay=2", tmp_path / "bandit.npz"):
+        answer = json.loads(call("solve", source, "--method", method, "--json").stdout)
+        assert answer["lower"] <= 1 <= answer["upper"]
+        assert answer["gap"] < 1e-12
+        assert ("Schedule" if method == "periodic" else "Sequence") in answer["policy"]
+    assert "in the long run" in call("solve", "blocking").output
+    assert "more than max_states" in refused("solve", "recovering")
+
+
+def test_run_plays_learners_and_oracles_on_a_recovering_bandit(tmp_path):
+    learners = ["--learner", "periodic-ucb", "--learner", "greedy-oracle"]
+    result = call(
+        "run", "--instance", "recovering:n_arms=3,memory=4", *learners, "--rounds", 200, "--seeds", 2,
+        "--store", tmp_path / "store", "--json", tmp_path / "table.json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    records = json.loads((tmp_path / "table.json").read_text())
+    assert [record["learner"] for record in records] == ["periodic-ucb", "greedy-oracle"]
+    assert all(record["guaranteed"] for record in records)
 
 
 def test_wrong_usage_of_solve(tmp_path):

@@ -30,6 +30,12 @@ def threaded_kernel(function: Callable[..., Any]) -> Any:
     return compile_function(inspect.unwrap(function))
 
 
+def scalar_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `kernel`, but keep sums in order: for loops that gather, which vectors slow down."""
+    compile_function = numba.njit(cache=True, fastmath={"contract"}, error_model="numpy")
+    return compile_function(inspect.unwrap(function))
+
+
 def run_time_kernel(function: Callable[..., Any]) -> Any:
     """Compile like `threaded_kernel`, but keep nothing on disk.
 
@@ -37,3 +43,11 @@ def run_time_kernel(function: Callable[..., Any]) -> Any:
     """
     compile_function = numba.njit(nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
     return compile_function(inspect.unwrap(function))
+
+
+def strict_kernel(function: Callable[..., Any]) -> Any:
+    """Compile `function` like `kernel`, with every operation in the order in which it is written.
+
+    For steps that several kernels share and whose results must agree to the last bit wherever they run.
+    """
+    return numba.njit(cache=True, error_model="numpy")(inspect.unwrap(function))

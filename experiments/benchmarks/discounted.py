@@ -18,7 +18,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,11 @@ def bandwidth(repetitions: int = 20) -> tuple[float, float]:
     return mdp.P.nbytes / float(np.median(reads)), mdp.P.nbytes / float(np.median(sweeps))
 
 
+def chosen(names: Iterable[str], parts: list[str]) -> list[str]:
+    """Return the names that contain one of the parts, or all where there are none."""
+    return [name for name in names if not parts or any(part in name for part in parts)]
+
+
 def cell(result: dict[str, Any]) -> str:
     """Return the median time, or why there is none."""
     if "absent" in result:
@@ -322,11 +327,11 @@ def report(results: dict[str, dict[str, dict[str, Any]]], speed: tuple[float, fl
     return f"""# Discounted models: speed
 
 Seconds to solve a model so that every state's value is within 1e-6 of the optimum: the median of up to
-{arguments.repetitions} runs, after one that is not counted (it compiles), each contestant in a process of its
-own, with its model built beforehand. The error is checked against values certified by theoryrl to 1e-7. A peer
-that misses it is asked again with a tolerance ten times smaller, up to four times; one that still misses it, or
-takes more than {arguments.limit:.0f} s in all, does not count. theoryrl is `solve(mdp, tol=1e-6)`, whose time
-includes the proof of the error.
+{arguments.repetitions} runs, after one that is not counted (it compiles), each contestant in a process of
+its own, with its model built beforehand. The error is checked against values certified by theoryrl to 1e-7.
+A peer that misses it is asked again with a tolerance ten times smaller, up to four times; one that still
+misses it, or takes more than {arguments.limit:.0f} s in all, does not count. theoryrl is
+`solve(mdp, tol=1e-6)`, whose time includes the proof of the error.
 
 {rows}
 
@@ -336,17 +341,18 @@ All times, in seconds:
 
 {details(results)}
 
-The dense case is bound by reading 160 MB per Bellman sweep: one sweep reads
-{speed[1] / 1e9:.1f} GB/s, {speed[1] / speed[0]:.2f} times what a BLAS matrix-vector product over the same memory
-reads ({speed[0] / 1e9:.1f} GB/s). It takes four sweeps, of which actions that are proven not to be optimal are left
-out. Chains and grids are bound by the number of Bellman sweeps and linear solves, not by bandwidth.
+The dense case is bound by reading 160 MB per Bellman sweep: one sweep reads {speed[1] / 1e9:.1f} GB/s,
+{speed[1] / speed[0]:.2f} times what a BLAS matrix-vector product over the same memory reads
+({speed[0] / 1e9:.1f} GB/s). It takes four sweeps, of which actions that are proven not to be optimal are
+left out. Chains and grids are bound by the number of Bellman sweeps and linear solves, not by bandwidth.
 
-stormpy has no discounted reward of this kind: a sink that is entered with probability 1 - gamma stands for it.
-mdpsolver takes models in which every action is available everywhere; jaxdp takes dense models.
+stormpy has no discounted reward of this kind: a sink that is entered with probability 1 - gamma stands for
+it. mdpsolver takes models in which every action is available everywhere; jaxdp takes dense models.
 
-Made by `python experiments/benchmarks/discounted.py --repetitions {arguments.repetitions}` with Python
-{platform.python_version()}, theoryrl {theoryrl.__version__}, {packages}, on {os.cpu_count()} cores of {processor()},
-which other programs were using too: ratios are steadier than times.
+Made by `python experiments/benchmarks/discounted.py --repetitions {arguments.repetitions} --limit
+{arguments.limit:.0f}` with Python {platform.python_version()}, theoryrl {theoryrl.__version__}, {packages},
+on {os.cpu_count()} cores of {processor()}, which other programs were using too: ratios are steadier
+than times.
 """
 
 
@@ -354,21 +360,25 @@ def main() -> None:
     """Measure, print, and write the page of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds per contestant and case")
+    parser.add_argument("--limit", type=float, default=180.0, help="seconds per contestant and case")
+    parser.add_argument("--only", nargs="*", default=[], help="cases that contain one of these; no page then")
+    parser.add_argument("--against", nargs="*", default=[], help="peers that contain one of these; no page")
     parser.add_argument("--contest", nargs=2, metavar=("CASE", "CONTESTANT"), help="one cell, as JSON")
     arguments = parser.parse_args()
     if arguments.contest:
         print(json.dumps(contest(*arguments.contest, arguments.repetitions)))
         return
     results: dict[str, dict[str, dict[str, Any]]] = {}
-    for case in CASES:
-        results[case] = {}
-        for name in CONTESTANTS:
+    for case in chosen(CASES, arguments.only):
+        results[case] = {name: {"absent": "not asked"} for name in CONTESTANTS}
+        for name in dict.fromkeys(["theoryrl", *chosen(CONTESTANTS, arguments.against)]):
             results[case][name] = in_process(case, name, arguments.repetitions, arguments.limit)
             print(f"{case}: {name}: {cell(results[case][name])}", flush=True)
     speed = bandwidth()
     rows, mean, _ = table(results)
     print(rows, f"geometric mean {mean:.2f}", f"GB/s {speed[0] / 1e9:.1f} {speed[1] / 1e9:.1f}", sep="\n")
+    if arguments.only or arguments.against:
+        return
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(report(results, speed, arguments))
 

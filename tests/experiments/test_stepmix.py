@@ -2,7 +2,10 @@
 
 import json
 
+import numpy as np
 from _parts import FIGURES
+
+from theoryrl.theory import slope_interval
 
 NUMBERS = json.loads((FIGURES / "stepmix" / "numbers.json").read_text())
 
@@ -17,3 +20,9 @@ def test_the_published_runs_of_stepmix_and_epsmix_have_no_violation_and_those_of
 def test_the_published_slopes_on_coin_are_two():
     for numbers in NUMBERS["coin"].values():
         assert 1.8 <= numbers["slope"][0] <= 2.2
+
+
+def test_the_published_intervals_are_those_of_the_library():
+    for numbers in NUMBERS["coin"].values():
+        fit = slope_interval(1 / np.array(numbers["kappa"]), np.array(numbers["N"]), paired=True)
+        np.testing.assert_allclose(numbers["slope"], fit, rtol=1e-9)

@@ -1,9 +1,11 @@
 """What every instance promises: a key, usable defaults, reproducibility and clear errors."""
 
 import inspect
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from theoryrl.instances import INSTANCES
 from theoryrl.models import (
@@ -11,28 +13,37 @@ from theoryrl.models import (
     ConservativeMDP,
     DiscountedMDP,
     EpisodicMDP,
-    ImplicitMDP,
+    RegularizedGame,
     RobustLinearMDP,
 )
-from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.solvers import backward_induction, exploitability_gap, policy_value
 
 NAN, INF = float("nan"), float("inf")
 SEEDED = [key for key in INSTANCES if "seed" in inspect.signature(INSTANCES[key]).parameters]
 
 
+EPISODIC = [
+    key for key in INSTANCES if isinstance(INSTANCES[key](), EpisodicMDP | ConservativeMDP | RobustLinearMDP)
+]
+GAMES = [key for key in INSTANCES if isinstance(INSTANCES[key](), RegularizedGame)]
+STATIONARY = [key for key in INSTANCES if isinstance(INSTANCES[key](), AverageRewardMDP | DiscountedMDP)]
+
+
 def mdp_of(model):
     if isinstance(model, RobustLinearMDP):
         return model.nominal.to_episodic()
-    if isinstance(model, ImplicitMDP):
-        return model.to_tabular()
     return model.mdp if isinstance(model, ConservativeMDP) else model
 
 
-def arrays(model):
-    mdp = mdp_of(model)
-    if isinstance(mdp, EpisodicMDP):
-        return mdp.P, mdp.r, mdp.rho
-    return mdp.sparse_P().toarray(), mdp.r, mdp.mask
+def arrays(value):
+    """All numbers of a model, whatever it is made of."""
+    if is_dataclass(value):
+        return [array for part in fields(value) for array in arrays(getattr(value, part.name))]
+    if isinstance(value, tuple | list):
+        return [array for part in value for array in arrays(part)]
+    if sparse.issparse(value):
+        return [value.toarray()]
+    return [np.asarray(value)] if isinstance(value, np.ndarray | int | float) else []
 
 
 def test_the_instances_of_the_first_paper_are_there():
@@ -75,18 +86,24 @@ def test_the_docstring_describes_every_parameter(key):
     assert described >= set(inspect.signature(factory).parameters)
 
 
-@pytest.mark.parametrize("key", INSTANCES)
-def test_the_defaults_build_a_model_that_starts_in_one_state_and_has_something_to_gain(key):
+@pytest.mark.parametrize("key", EPISODIC)
+def test_an_episodic_instance_starts_in_one_state_and_has_something_to_gain(key):
+    mdp = mdp_of(INSTANCES[key]())
+    assert mdp.rho.max() == 1
+    assert mdp.has_unit_rewards
+    assert backward_induction(mdp).start_value > 0 or key == "unobserved-turn"  # which pays nothing
+
+
+@pytest.mark.parametrize("key", GAMES)
+def test_a_game_has_something_to_gain(key):
     model = INSTANCES[key]()
-    kinds = (EpisodicMDP, ConservativeMDP, AverageRewardMDP, DiscountedMDP, ImplicitMDP, RobustLinearMDP)
-    assert type(model) in kinds
-    mdp = mdp_of(model)
-    if isinstance(mdp, EpisodicMDP):
-        assert mdp.rho.max() == 1
-        assert mdp.has_unit_rewards
-        assert backward_induction(mdp).start_value > 0 or key == "unobserved-turn"  # which pays nothing
-    else:
-        assert (mdp.r > 0).any()
+    assert np.abs(model.game.skew).max() > 0.1
+    assert exploitability_gap(model, model.log_reference).min() > 0
+
+
+@pytest.mark.parametrize("key", STATIONARY)
+def test_an_instance_without_a_horizon_has_something_to_gain(key):
+    assert (INSTANCES[key]().r > 0).any()
 
 
 @pytest.mark.parametrize("key", [key for key in INSTANCES if isinstance(INSTANCES[key](), ConservativeMDP)])
@@ -109,6 +126,13 @@ def test_another_seed_gives_another_model(key):
 
 
 REJECTED = [
+    ("average-riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
+    ("queue", {"capacity": 0}, "capacity must be at least 1; got 0"),
+    ("queue", {"arrival": 0.7}, r"arrival \+ service must be at most 1; got 0\.7 \+ 0\.6"),
+    ("queue", {"service": 0.0}, r"service must be positive; got 0\.0"),
+    ("islands", {"n_islands": 0}, "n_islands must be at least 1; got 0"),
+    ("islands", {"safety": 1.5}, r"safety must be .*\[0, 1\]; got 1\.5"),
+    ("path-grid", {"slip": -0.1}, r"slip must be .*\[0, 1\]; got -0\.1"),
     ("riverswim", {"n_states": 1}, "n_states must be at least 2; got 1"),
     ("riverswim", {"horizon": 0}, "horizon must be at least 1; got 0"),
     ("riverswim", {"n_states": 10**8}, "P of shape .* needs .* GiB"),
@@ -157,6 +181,15 @@ REJECTED = [
     ("hard", {"kappa": -1.0}, r"kappa must be positive; got -1\.0"),
     ("coupon", {"n_states": 0}, "n_states must be at least 1; got 0"),
     ("coupon", {"kappa": 1.01}, r"kappa must be .* got 1\.01"),
+    ("rock-paper-scissors", {"beta": 0.0}, r"beta must be positive; got 0\.0"),
+    ("rock-paper-scissors", {"bias": NAN}, "log_reference.* must be finite"),
+    ("random-preferences", {"n_actions": 0}, "n must be at least 1; got 0"),
+    ("random-preferences", {"seed": -1}, "seed must be at least 0; got -1"),
+    ("intransitive-contexts", {"n_contexts": 0}, "n_contexts must be at least 1; got 0"),
+    ("intransitive-contexts", {"scale": 0.0}, r"scale must be positive; got 0\.0"),
+    ("random-tournament", {"n_actions": 0}, "n_actions must be at least 1; got 0"),
+    ("bradley-terry", {"spread": -1.0}, r"spread must be positive; got -1\.0"),
+    ("bradley-terry", {"n_actions": 10**6}, "P of shape .* needs .* GiB"),
     ("domingues-tree", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
     ("domingues-tree", {"depth": 0}, "depth must be at least 1 and at most 30; got 0"),
     ("domingues-tree", {"depth": 30, "horizon": 40}, "P of shape .* needs .* GiB"),
@@ -182,6 +215,31 @@ REJECTED = [
     ("growth", {"n_capital": 1}, "n_capital must be at least 2; got 1"),
     ("growth", {"gamma": 1.0}, r"gamma must be in \(0, 1\); got 1\.0"),
     ("growth", {"depreciation": 0.0}, r"depreciation must be in \(0, 1\); got 0\.0"),
+    ("recovering", {"kind": "convex"}, "kind must be one of concave, blocking, monotone; got 'convex'"),
+    ("recovering", {"n_arms": 0}, "n_arms must be at least 1; got 0"),
+    ("recovering", {"max_pulls": 7}, "max_pulls must be at least 1 and at most 6; got 7"),
+    ("recovering", {"memory": 0}, "memory must be at least 1; got 0"),
+    ("recovering", {"noise": "gaussian"}, "noise must be one of bernoulli, none; got 'gaussian'"),
+    ("blocking", {"delay": 0}, "delay must be at least 1; got 0"),
+    ("blocking", {"mean": 0.0}, r"mean must be in \(0, 1\]; got 0\.0"),
+    ("bernoulli-bandit", {"n_arms": 1}, "n_arms must be at least 2; got 1"),
+    ("bernoulli-bandit", {"best": 1.1}, r"best must be .*\[0, 1\]; got 1\.1"),
+    ("bernoulli-bandit", {"worst": 0.95}, r"worst must be below best = 0\.9; got 0\.95"),
+    ("hidden-arm", {"gap": 0.0}, r"gap must be positive; got 0\.0"),
+    ("hidden-arm", {"gap": 0.6}, r"gap must be .* got 0\.6"),
+    ("shifting-levels", {"gap": 0.0}, r"gap must be positive; got 0\.0"),
+    ("shifting-levels", {"growth": 1.0}, r"growth must be more than 1; got 1\.0"),
+    ("shifted-laplacian", {"side": 11}, "side must be at most 10 for shifts down to -0.15; got 11"),
+    ("shifted-laplacian", {"spread": "x"}, "spread must be one of high, low; got 'x'"),
+    ("shifted-laplacian", {"method": "x"}, "method must be one of sor, ssor, ssor-pcg; got 'x'"),
+    ("shifted-laplacian", {"rounds": 10**10}, "targets of shape .* needs .* GiB"),
+    ("alternating-laplacian", {"side": 11}, "side must be at least 1 and at most 10; got 11"),
+    ("alternating-laplacian", {"largest": 2.0}, r"largest must be in \(1, 2\); got 2\.0"),
+    ("heat-equation", {"dt": 0.0}, r"dt must be positive; got 0\.0"),
+    ("heat-equation", {"moving": "x"}, "moving must be one of both, diffusion, source; got 'x'"),
+    ("heat-equation", {"side": 10**6}, "targets of shape .* needs .* GiB"),
+    ("random-spd", {"density": 0.0}, r"density must be in \(0, 1\]; got 0\.0"),
+    ("random-spd", {"different": 0}, "different must be at least 1; got 0"),
     ("domingues-tree", {"action": -1}, "action must be at least 0 and at most 1; got -1"),
     ("five-state", {"radius": 1.1}, r"radius must be .* got 1\.1"),
     ("five-state", {"delta": 0.95}, r"xi_norm must be .* got 0\.1"),

@@ -14,7 +14,7 @@ from theoryrl.models import EpisodicMDP, OfflineDataset, Policy, RewardNoise
 from theoryrl.protocol import EpisodicProblem, Outcome, Run, play
 from theoryrl.solvers import policy_value, simulate_episodes
 from theoryrl.theory.conservative import ROUNDING, FamilyAudit, audited_run
-from theoryrl.theory.stepmix import policy_code
+from theoryrl.theory.stepmix_evidence import policy_code
 
 LEARNERS = {
     "stepmix": StepMix,
@@ -325,12 +325,19 @@ def test_methods_that_split_the_data_refuse_dependent_or_too_few_episodes():
     [
         ({"delta": 0.0}, r"delta must be in \(0, 1\); got 0"),
         ({"delta": float("nan")}, "delta"),
-        ({"bounds": None}, "bounds must be one of kl, bernstein, bpi-ucbvi; got 'None'"),
+        ({"bounds": None}, "bounds must be a text such as 'kl'"),
         ({"bounds": "hoeffding"}, "bounds must be one of kl, bernstein, bpi-ucbvi; got 'hoeffding'"),
         ({"bonus_scale": 0.0}, "bonus_scale must be positive"),
         ({"refresh_growth": -0.1}, "refresh_growth"),
         ({"orientation": "sideways"}, "orientation must be one of"),
         ({"n_min": 0}, "n_min must be at least 1"),
+        ({"n_min": 10**20}, "n_min must be at least 1 and at most"),
+        ({"bounds": None}, "bounds must be a text such as 'kl'.*got None"),
+        ({"bonus_scale": 10**400}, "bonus_scale must be a finite number"),
+        ({"running": "x"}, "running must be True or False; got 'x'"),
+        ({"clip": 1}, "clip must be True or False; got 1"),
+        ({"allow_uncertified": float("nan")}, "allow_uncertified must be True or False; got nan"),
+        ({"warm_start": "no"}, "warm_start must be True or False; got 'no'"),
         ({"switch_rule": "max"}, "switch_rule must be one of min, best-ucb"),
         ({"relative_loss": 1.0}, "relative_loss"),
         ({"baseline_value_bound": 2.0}, "baseline_value_bound is used only together with relative_loss"),
@@ -353,8 +360,10 @@ def test_what_the_problem_lacks_is_named():
         play(EpisodicProblem(model.mdp, "m", threshold=1.0), StepMix(offline="kl"), 5)
     with pytest.raises(ValueError, match=r"threshold must be below the baseline's value 2\.5"):
         EpisodicProblem(model.mdp, "m", model.baseline, 2.5)
-    with pytest.raises(ValueError, match="rounds must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="rounds must be at least 1 and at most 9007199254740992; got 0"):
         play(model, StepMix(), 0)
+    with pytest.raises(ValueError, match="rounds must be at least 1 and at most 9007199254740992; got 1000"):
+        play(model, StepMix(), 10**20)
 
 
 def test_scaled_bonuses_are_announced_and_recorded():

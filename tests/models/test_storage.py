@@ -15,8 +15,10 @@ from theoryrl.models import (
     ConservativeMDP,
     DeterministicPolicy,
     EpisodicMDP,
+    MatrixGame,
     OfflineDataset,
     Policy,
+    PreferenceGame,
     RewardNoise,
     load,
     save,
@@ -40,6 +42,9 @@ def examples():
         "OfflineDataset": data,
         "empty OfflineDataset": data.subset([]),
         "RewardNoise": RewardNoise("uniform", 0.1 + 0.2),
+        "PreferenceGame": PreferenceGame.random(3, rng, contexts=2),
+        "RegularizedGame": PreferenceGame.random(3, rng).regularized(0.1, [0.2, 0.3, 0.5]),
+        "MatrixGame": MatrixGame(rng.normal(size=(2, 3))),
     }
 
 
@@ -66,6 +71,10 @@ FIELDS += (
     "independent",
     "kind",
     "scale",
+    "game",
+    "beta",
+    "log_reference",
+    "payoff",
 )
 
 

@@ -19,12 +19,15 @@ from theoryrl.models import (
     DeterministicPolicy,
     DiscountedMDP,
     EpisodicMDP,
+    MatrixGame,
     MixturePolicy,
     OfflineDataset,
     Policy,
+    PreferenceGame,
+    RegularizedGame,
     RewardNoise,
 )
-from theoryrl.models._validation import check_fraction
+from theoryrl.models._validation import check_fraction, check_real
 
 H, S, A, N = 3, 4, 2, 5
 
@@ -38,6 +41,8 @@ class Constructor:
     real: tuple = ()
     integer: dict = field(default_factory=dict)
     distributions: tuple = ()
+    bound: tuple = ()
+    """Arrays whose entries depend on each other, so that not every array of numbers will do."""
 
     def with_argument(self, name, value):
         return self.build(**{**self.arguments, name: value})
@@ -89,6 +94,24 @@ def constructors():
             real=("weights",),
             distributions=("weights",),
         ),
+        "PreferenceGame": Constructor(
+            PreferenceGame,
+            {"P": np.full((2, A, A), 0.5), "rho": random_rows(rng, (2,), False)},
+            real=("P", "rho"),
+            distributions=("rho",),
+            bound=("P",),
+        ),
+        "RegularizedGame": Constructor(
+            RegularizedGame,
+            {
+                "game": PreferenceGame(np.full((A, A), 0.5)),
+                "beta": 0.1,
+                "log_reference": np.log(random_rows(rng, (1, A), False)),
+            },
+            real=("log_reference",),
+            bound=("log_reference",),
+        ),
+        "MatrixGame": Constructor(MatrixGame, {"payoff": rng.random((S, A))}, real=("payoff",)),
         "DiscountedMDP": Constructor(
             DiscountedMDP,
             {"P": mdp.P[0], "r": mdp.r[0], "gamma": 0.9},
@@ -318,6 +341,8 @@ def test_lists_narrower_numbers_and_strides_are_taken_exactly(constructor, name)
     expected = getattr(constructor.with_argument(name, array), name)
     for same in (array.tolist(), np.asfortranarray(array), np.repeat(array, 2, axis=-1)[..., ::2]):
         np.testing.assert_array_equal(getattr(constructor.with_argument(name, same), name), expected)
+    if name in constructor.bound:
+        return
     zeros_and_ones = np.zeros(array.shape, np.int8 if name in constructor.real else np.uint16)
     zeros_and_ones[..., 0] = 1
     model = constructor.with_argument(name, zeros_and_ones)
@@ -389,10 +414,24 @@ def test_counts(value):
             assert str(caught.value) == f"{name} must be at least 1; got {value}"
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, np.nan, np.inf])
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.1, np.nan, np.inf, 10**400, -(10**400)])
 def test_probabilities_of_failure_lie_strictly_between_zero_and_one(value):
-    with pytest.raises(ValueError, match=r"^delta must be (in|a finite number)"):
+    with pytest.raises(ValueError, match=r"^delta must be in \(0, 1\); got"):
         check_fraction("delta", value)
+
+
+def test_a_number_without_limits_is_not_said_to_have_any():
+    for value in (np.nan, -np.inf, 10**400):
+        with pytest.raises(ValueError, match=r"^scale must be a finite number; got"):
+            check_real("scale", value)
+
+
+def test_a_masked_entry_is_refused_and_not_uncovered():
+    mdp = random_mdp(0)
+    mask = np.zeros(mdp.r.shape, dtype=bool)
+    mask[0, 1, 1] = True
+    with pytest.raises(ValueError, match=r"^r\[0, 1, 1\] must be a number; it is masked"):
+        EpisodicMDP(mdp.P, np.ma.array(mdp.r, mask=mask), mdp.rho)
 
 
 def test_mixtures_of_policies_that_do_not_fit():

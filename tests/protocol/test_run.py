@@ -28,6 +28,7 @@ from theoryrl.protocol import (
     episodic,
     play,
 )
+from theoryrl.protocol.core import check_learner
 from theoryrl.solvers import backward_induction, policy_value, simulate_episodes
 
 
@@ -354,3 +355,9 @@ def test_a_mixture_is_valued_with_its_coin():
     value = PROBLEM.value(EpisodicDecision(MixturePolicy([0.25, 0.75], pair)))
     expected = 0.25 * policy_value(mdp, pair[0]) + 0.75 * policy_value(mdp, pair[1])
     assert value == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("stranger", [3, None, "stepmix", Wanderer])
+def test_what_is_no_learner_is_refused_by_name(stranger):
+    with pytest.raises(TypeError, match=r"^learner must be a learner \(init, plan, update\); got"):
+        check_learner("learner", stranger)

@@ -57,3 +57,21 @@ def test_a_round_without_a_value_is_refused():
     ledger.open({}, 1.0, None)
     with pytest.raises(ValueError, match="the benchmark of a round is missing"):
         ledger.enter(1)
+
+
+def test_values_that_are_not_one_for_each_round_are_refused():
+    ledger = Ledger()
+    ledger.open({}, None, 1.0)
+    with pytest.raises(ValueError, match=r"values must have shape \(2,\), one for each round; got \(3,\)"):
+        ledger.enter(2, values=np.zeros(3))
+
+
+def test_constant_rounds_after_changing_ones_of_the_same_decision_do_not_touch_them():
+    ledger = Ledger()
+    ledger.open({}, 0.5, 1.0)
+    ledger.enter(2, values=np.array([0.1, 0.2]))
+    ledger.enter(3)
+    ledger.enter(1)
+    trace = ledger.trace(**WHO)
+    assert trace.lengths.tolist() == [1, 1, 4]
+    assert trace.values.tolist() == [0.1, 0.2, 0.5, 0.5, 0.5, 0.5]

@@ -44,7 +44,7 @@ class Thing:
 class Oracle:
     mdp: Any
     scale: float = 1.0
-    needs_model: ClassVar[bool] = True
+    needs_model: ClassVar[str] = "mdp"
 
 
 def needs(count: int, size: float = 1.0):
@@ -92,7 +92,7 @@ def test_text_is_built_as_written(text, thing):
         ("thing:size", "'thing:size': expected name=value; got 'size'"),
         ("thing:=3", "expected name=value; got '=3'"),
         ("thing:size=1,size=2", "parameter 'size' is given twice"),
-        ("thing:sizes=1", "thing has no parameter 'sizes'; it has size"),
+        ("thing:sizes=1", "thing has no parameter 'sizes'; did you mean size?"),
         ("thing:count=1.5", "thing: parameter 'count' must be an integer; got '1.5'"),
         ("thing:size=big", "thing: parameter 'size' must be a number; got 'big'"),
         ("thing:flag=maybe", "thing: parameter 'flag' must be true or false; got 'maybe'"),
@@ -103,7 +103,7 @@ def test_text_is_built_as_written(text, thing):
         ("thing:anything=1", "parameter 'anything' cannot be written as text; got '1'"),
         ("thing:part=1", "parameter 'part' cannot be written as text"),
         ("thing:count.x=1", "thing: parameter 'count' has no parts; got count.x"),
-        ("thing:part.scales=1", "thing.part has no parameter 'scales'; it has scale"),
+        ("thing:part.scales=1", "thing.part has no parameter 'scales'; did you mean scale?"),
         ("needs", "needs: parameter 'count' is required"),
         ("oracle:mdp=1", "oracle has no parameter 'mdp'; it has scale"),
     ],

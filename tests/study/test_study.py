@@ -212,8 +212,10 @@ def test_a_worker_that_dies_is_a_failure_of_its_cell(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [
-        ({"rounds": 0}, ValueError, "rounds must be at least 1; got 0"),
-        ({"seeds": 0}, ValueError, "seeds must be at least 1; got 0"),
+        ({"rounds": 0}, ValueError, "rounds must be at least 1 and at most 9007199254740992; got 0"),
+        ({"rounds": 10**20}, ValueError, "rounds must be at least 1 and at most 9007199254740992; got 1000"),
+        ({"seeds": 10**11}, ValueError, "seeds must be at least 1 and at most 1000000; got 100000000000"),
+        ({"seeds": 0}, ValueError, "seeds must be at least 1 and at most 1000000; got 0"),
         ({"seeds": [0, -1]}, ValueError, r"seeds\[1\] must be at least 0; got -1"),
         ({"seeds": [3, 4, 3]}, ValueError, r"seeds\[2\] repeats 3"),
         ({"seeds": []}, ValueError, "seeds must not be empty"),

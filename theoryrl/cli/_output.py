@@ -114,7 +114,10 @@ def complaints_about(option: str) -> Iterator[None]:
     """Turn a refused value into the error of the option that it came from."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise bad_option(option, f"{where}{error.strerror or error}") from error
+    except (ValueError, TypeError, KeyError) as error:
         raise bad_option(option, str(error)) from error
 
 

@@ -87,13 +87,20 @@ def run(
     dataset and the figures into the store.
     """
     from theoryrl.protocol import as_problem
+    from theoryrl.protocol.core import check_rounds
     from theoryrl.study import CellError, StoreError, Study, summarise
+    from theoryrl.study.core import check_seeds
     from theoryrl.study.keys import build_instance, build_learner
 
+    with complaints_about("--rounds"):
+        check_rounds(rounds)
+    with complaints_about("--seeds"):
+        check_seeds(seeds)
     problems = build_all("--instance", instances, lambda text: as_problem(build_instance(text), text))
     algorithms = build_all("--learner", learners, build_learner)
     with complaints_about("--learner"):
         study = Study(problems, algorithms, rounds, seeds)
+        study.check()
     try:
         dataset = study.run(store=store, workers=workers)
     except (StoreError, OSError) as error:

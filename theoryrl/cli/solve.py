@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,15 +155,17 @@ def show(model: str, problem: Any, solution: Solution, seconds: float, as_json: 
         return
     click.echo(f"model       {problem!r}")
     click.echo(f"method      {answer['method']}")
-    if "states" in answer:
-        low, high = answer["states"]["lowest"], answer["states"]["highest"]
+    if solution.overall is None:
+        low, high = answer["lowest"], answer["highest"]
         click.echo(
-            f"value       from {low['value']!r} (state {low['state']}) "
-            f"to {high['value']!r} (state {high['state']})"
+            f"value       from {low['value']!r} ({solution.entry} {low[solution.entry]}) "
+            f"to {high['value']!r} ({solution.entry} {high[solution.entry]})"
         )
-        click.echo(f"interval    every state's value plus or minus {number(answer['gap'] / 2)}")
+        radius = number(float(answer["gap"]) / 2)
+        click.echo(f"interval    every {solution.entry}'s value plus or minus {radius}")
     else:
-        click.echo(f"value       {answer['value']!r} (start of an episode)")
+        meaning = f" ({solution.meaning})" if solution.meaning else ""
+        click.echo(f"value       {answer['value']!r}{meaning}")
         interval = f"[{answer['lower']!r}, {answer['upper']!r}]"
         click.echo(f"interval    {interval}, width {number(answer['gap'])}")
     click.echo(f"policy      {answer['policy']}")
@@ -171,38 +174,31 @@ def show(model: str, problem: Any, solution: Solution, seconds: float, as_json: 
 
 
 def describe(solution: Solution, seconds: float) -> dict[str, Any]:
-    """Return the answer as JSON data.
-
-    Value and bounds are those at the start of an episode; where there is no start, those of the states
-    with the lowest and the highest value.
-    """
+    """Return the answer as JSON data: one value, or the lowest and the highest of many."""
     import numpy as np
 
     common = {
         "method": solution.method,
-        "policy": summary(solution.policy),
+        "policy": summary(solution),
         "iterations": solution.iterations,
         "seconds": seconds,
     }
-    if hasattr(solution, "start_value"):
-        lower, upper = getattr(solution, "start_bounds", (solution.lower, solution.upper))
-        return common | {
-            "value": solution.start_value,
-            "lower": lower,
-            "upper": upper,
-            "gap": upper - lower,
-        }
+    if solution.overall is not None:
+        value, lower, upper = solution.overall
+        return common | {"value": value, "lower": lower, "upper": upper, "gap": upper - lower}
     extremes = {"lowest": int(np.argmin(solution.value)), "highest": int(np.argmax(solution.value))}
-    states = {
-        name: {
-            "state": state,
-            "value": float(solution.value[state]),
-            "lower": float(solution.lower[state]),
-            "upper": float(solution.upper[state]),
-        }
-        for name, state in extremes.items()
+    arrays = {"value": solution.value, "lower": solution.lower, "upper": solution.upper}
+    chosen = {
+        name: {solution.entry: index, **{side: real(array[index]) for side, array in arrays.items()}}
+        for name, index in extremes.items()
     }
-    return common | {"states": states, "gap": solution.gap}
+    return common | chosen | {"gap": real(solution.gap)}
+
+
+def real(value: Any) -> float | str:
+    """Return a float, or the text inf or -inf, which JSON has no number for."""
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
 
 
 def write_solution(path: Path, solution: Solution) -> None:
@@ -219,16 +215,20 @@ def write_solution(path: Path, solution: Solution) -> None:
         write_atomically(path, content.getvalue())
 
 
-def summary(policy: Any) -> str:
-    """Return what a policy does first, and how it is stored.
+def summary(solution: Solution) -> str:
+    """Return what the policy is, and what it does first in up to twelve states (contexts, ...).
 
-    For a policy of several stages: the actions of the first stage, per state, up to twelve states.
+    Of a policy that randomises, the most likely action; of one with several stages, the first stage. What is
+    not a table of actions describes itself.
     """
-    stationary = policy.horizon is None
+    policy = solution.policy
     actions = getattr(policy, "actions", None)
-    if actions is None:
+    if actions is None and hasattr(policy, "probabilities"):
         actions = policy.probabilities.argmax(axis=-1)
-    first = actions if stationary else actions[0]
+    if actions is None:
+        return repr(policy)
+    staged = getattr(policy, "horizon", None) is not None
+    first = (actions[0] if staged else actions).reshape(-1)
     shown = " ".join(str(int(action)) for action in first[:12])
-    where = "by state" if stationary else "at the first stage, by state"
+    where = f"at the first stage, by {solution.entry}" if staged else f"by {solution.entry}"
     return f"{policy!r}; {where}: {shown}{' ...' if len(first) > 12 else ''}"

@@ -7,15 +7,18 @@ one model for good. `INSTANCES` looks them up by key::
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.instances.american_put import american_put, price_features
+from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
+from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
 from theoryrl.instances.five_state import five_state, five_state_target
 from theoryrl.instances.fork import fork
 from theoryrl.instances.frozen_lake import frozen_lake, frozen_lake_target
@@ -25,19 +28,27 @@ from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
 from theoryrl.instances.inventory import inventory
+from theoryrl.instances.linear_systems import (
+    alternating_laplacian,
+    heat_equation,
+    random_spd,
+    shifted_laplacian,
+)
+from theoryrl.instances.preferences import (
+    bradley_terry,
+    intransitive_contexts,
+    random_preferences,
+    random_tournament,
+    rock_paper_scissors,
+)
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
+from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
 from theoryrl.instances.robust_linear import random_robust_linear, repeated_mixture, unobserved_turn
-from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, ImplicitMDP, RobustLinearMDP
 
-Factory = (
-    Callable[..., EpisodicMDP]
-    | Callable[..., ConservativeMDP]
-    | Callable[..., DiscountedMDP]
-    | Callable[..., ImplicitMDP]
-    | Callable[..., RobustLinearMDP]
-)
+Factory = Callable[..., Any]
+"""A function that returns a model."""
 
 INSTANCES: Registry[Factory] = Registry(
     "instance",
@@ -62,20 +73,43 @@ INSTANCES: Registry[Factory] = Registry(
         ("random-robust-linear", random_robust_linear),
         ("unobserved-turn", unobserved_turn),
         ("repeated-mixture", repeated_mixture),
+        ("rock-paper-scissors", rock_paper_scissors),
+        ("random-preferences", random_preferences),
+        ("intransitive-contexts", intransitive_contexts),
+        ("random-tournament", random_tournament),
+        ("bradley-terry", bradley_terry),
         ("replacement", replacement),
         ("inventory", inventory),
         ("discounted-gridworld", discounted_gridworld),
         ("discounted-garnet", discounted_garnet),
         ("discounted-random", discounted_random),
         ("growth", growth),
+        ("recovering", recovering),
+        ("blocking", blocking),
+        ("average-riverswim", average_riverswim),
+        ("queue", queue),
+        ("islands", islands),
+        ("path-grid", path_grid),
+        ("bernoulli-bandit", bernoulli_bandit),
+        ("hidden-arm", hidden_arm),
+        ("shifting-levels", shifting_levels),
+        ("shifted-laplacian", shifted_laplacian),
+        ("alternating-laplacian", alternating_laplacian),
+        ("heat-equation", heat_equation),
+        ("random-spd", random_spd),
     ],
 )
 
 __all__ = [
     "INSTANCES",
     "Factory",
+    "alternating_laplacian",
     "american_put",
+    "average_riverswim",
+    "bernoulli_bandit",
+    "blocking",
     "boltzmann_policy",
+    "bradley_terry",
     "coin",
     "combination_lock",
     "coupon",
@@ -93,13 +127,26 @@ __all__ = [
     "growth",
     "hard",
     "hazard",
+    "heat_equation",
+    "hidden_arm",
+    "intransitive_contexts",
     "inventory",
+    "islands",
+    "path_grid",
     "price_features",
+    "queue",
     "random_conservative",
     "random_dirichlet",
+    "random_preferences",
     "random_robust_linear",
+    "random_spd",
+    "random_tournament",
+    "recovering",
     "repeated_mixture",
     "replacement",
     "riverswim",
+    "rock_paper_scissors",
+    "shifted_laplacian",
+    "shifting_levels",
     "unobserved_turn",
 ]

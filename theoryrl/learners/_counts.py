@@ -9,10 +9,10 @@ from theoryrl.models import MarkovPolicy
 from theoryrl.protocol import EpisodicSpec
 
 
-def visit_budget(n: Int[np.ndarray, "H S A"], growth: float) -> Int[np.ndarray, "H S A"] | None:
-    """Return how many more visits each n[h, s, a] takes to grow by the factor 1 + growth.
+def visit_budget(n: Int[np.ndarray, "*cells"], growth: float) -> Int[np.ndarray, "*cells"] | None:
+    """Return how many more visits each cell takes for its count to grow by the factor 1 + growth.
 
-    At least one, so that a first visit always counts; None (decide anew after each episode) for
+    At least one, so that a first visit always counts; None (decide anew after each round) for
     growth = 0.
     """
     if growth == 0.0:

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 
 from theoryrl.learners._guarantee import check_bonus_scale
 from theoryrl.learners._kernels import family_pass, radii
-from theoryrl.models._validation import check_choice, check_count, check_fraction
+from theoryrl.models._validation import LARGEST_COUNT, check_choice, check_count, check_flag, check_fraction
 
 MODES = ("kl", "bernstein", "bpi-ucbvi")
 ORIENTATIONS = ("baseline-first", "optimistic-first")
@@ -64,12 +64,16 @@ class BoundOptions:
     clip: bool = False
 
     def __post_init__(self) -> None:
-        for mode in str(self.modes).split("+"):
+        if not isinstance(self.modes, str):
+            raise ValueError(f"bounds must be a text such as 'kl' or 'kl+bernstein'; got {self.modes!r}")
+        for mode in self.modes.split("+"):
             check_choice("bounds", mode, MODES)
         check_fraction("delta", self.delta)
         check_bonus_scale(self.bonus_scale)
-        check_count("n_min", self.n_min)
+        check_count("n_min", self.n_min, high=LARGEST_COUNT)
         check_choice("orientation", self.orientation, ORIENTATIONS)
+        check_flag("running", self.running)
+        check_flag("clip", self.clip)
 
     @property
     def codes(self) -> Int[np.ndarray, " M"]:

@@ -32,7 +32,7 @@ from theoryrl.learners.offline_baseline import (
     warm_start_counts,
 )
 from theoryrl.models import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
-from theoryrl.models._validation import check_choice, check_fraction, check_real
+from theoryrl.models._validation import check_choice, check_flag, check_fraction, check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
 from theoryrl.solvers.episodic._kernels import count_transitions
@@ -213,6 +213,8 @@ class ConservativeLearner:
                 raise ValueError("baseline_value_bound is used only together with relative_loss")
         if self.offline is not None:
             check_choice("offline", self.offline, METHODS)
+        check_flag("warm_start", self.warm_start)
+        check_flag("allow_uncertified", self.allow_uncertified)
         if self.warm_start and (self.offline is None or self.bounds != "kl"):
             raise ValueError(
                 "warm_start is valid only for bounds = 'kl' with an offline baseline: the comparators of "

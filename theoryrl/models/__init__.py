@@ -1,5 +1,6 @@
 """What a problem is: frozen dataclasses of validated, read-only arrays."""
 
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
@@ -12,11 +13,22 @@ from theoryrl.models.layouts import (
     to_quantecon,
 )
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
+from theoryrl.models.schedules import (
+    IndexRule,
+    OffsetSchedule,
+    PeriodicSchedule,
+    PullSequence,
+    Schedule,
+)
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 from theoryrl.models.uncertainty import Uncertainty
 
@@ -28,16 +40,31 @@ __all__ = [
     "DiscountedMDP",
     "EpisodicMDP",
     "ImplicitMDP",
+    "IndexRule",
     "LinearMDP",
+    "LinearSystems",
+    "LossTable",
     "MarkovPolicy",
+    "MatrixGame",
     "MixturePolicy",
     "OfflineDataset",
+    "OffsetSchedule",
+    "PeriodicSchedule",
     "Policy",
+    "PreferenceGame",
+    "PullSequence",
+    "RecoveringBandit",
+    "RegularizedGame",
+    "RelaxationTuning",
     "RewardNoise",
     "RobustLinearMDP",
     "RobustMDP",
+    "SPDMatrix",
+    "Schedule",
     "SparseTransitions",
     "StationaryMDP",
+    "StochasticBandit",
+    "TotalRewardMDP",
     "Uncertainty",
     "discounted_from_toolbox",
     "from_gymnasium",

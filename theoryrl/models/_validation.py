@@ -14,6 +14,9 @@ import numpy as np
 ROW_SUM_TOLERANCE = 1e-10
 """How far the sum of a probability vector may be from one (rounding of a few hundred additions)."""
 
+LARGEST_COUNT = 2**53
+"""Counts up to this are exact as float64, and fit into int64 with room for sums."""
+
 
 def real_array(name: str, value: Any, shape: Sequence[int | str], allow_empty: bool = False) -> np.ndarray:
     """Return `value` as a new read-only C-contiguous float64 array of finite numbers.
@@ -86,19 +89,19 @@ def check_distribution(name: str, array: np.ndarray) -> None:
 
 def check_fraction(name: str, value: Any) -> float:
     """Return `value` as a float if it lies strictly between 0 and 1."""
-    number = check_real(name, value)
-    if not 0 < number < 1:
+    number = _as_real(name, value)
+    if not 0 < number < 1:  # also refuses NaN
         raise ValueError(f"{name} must be in (0, 1); got {value!r}")
     return number
 
 
 def check_real(name: str, value: Any, low: float = -np.inf, high: float = np.inf) -> float:
     """Return `value` as a finite float in [low, high]."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise ValueError(f"{name} must be a real number; got {value!r}")
-    number = float(value)
+    number = _as_real(name, value)
     if not np.isfinite(number) or not low <= number <= high:
-        raise ValueError(f"{name} must be a finite number in [{low:g}, {high:g}]; got {value!r}")
+        bounded = np.isfinite(low) or np.isfinite(high)
+        where = f" in [{low:g}, {high:g}]" if bounded else ""
+        raise ValueError(f"{name} must be a finite number{where}; got {value!r}")
     return number
 
 
@@ -112,9 +115,16 @@ def check_count(name: str, value: Any, low: int = 1, high: int | None = None) ->
     return int(value)
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return `value` if it is True or False; nothing else passes for a truth value."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
     return str(value)
 
@@ -146,7 +156,20 @@ def at(name: str, index: Sequence[int | str]) -> str:
     return f"{name}[{', '.join(map(str, index))}]" if len(index) else name
 
 
+def _as_real(name: str, value: Any) -> float:
+    """Return a number as a float; one beyond the range of float64 becomes infinite."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ValueError(f"{name} must be a real number; got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def _as_array(name: str, value: Any) -> np.ndarray:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.getmaskarray(value).any():
+        index = first_index(np.ma.getmaskarray(value))
+        raise ValueError(f"{at(name, index)} must be a number; it is masked")
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:

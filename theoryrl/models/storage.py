@@ -21,14 +21,20 @@ from typing import Any
 import numpy as np
 
 from theoryrl._files import write_atomically
+from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
+from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
+from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
+from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.transitions import SparseTransitions
 from theoryrl.models.uncertainty import Uncertainty
 
@@ -46,14 +52,28 @@ KINDS: Mapping[str, type[Any]] = {
         DiscountedMDP,
         EpisodicMDP,
         LinearMDP,
+        LinearSystems,
+        LossTable,
+        RelaxationTuning,
+        SPDMatrix,
+        StochasticBandit,
+        MatrixGame,
+        IndexRule,
         MixturePolicy,
         OfflineDataset,
+        OffsetSchedule,
+        PeriodicSchedule,
         Policy,
+        PreferenceGame,
+        RegularizedGame,
+        PullSequence,
+        RecoveringBandit,
         RewardNoise,
         RobustLinearMDP,
         RobustMDP,
         SparseTransitions,
         Uncertainty,
+        TotalRewardMDP,
     )
 }
 

@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from theoryrl.models import ConservativeMDP, EpisodicMDP, RobustLinearMDP
+from theoryrl.models import (
+    ConservativeMDP,
+    EpisodicMDP,
+    LossTable,
+    PreferenceGame,
+    RecoveringBandit,
+    RegularizedGame,
+    RelaxationTuning,
+    RobustLinearMDP,
+    StochasticBandit,
+)
+from theoryrl.protocol.bandit import (
+    ArmDecision,
+    BanditObservation,
+    BanditProblem,
+    BanditSpec,
+    BlockDecision,
+    BlockPolicy,
+)
 from theoryrl.protocol.core import (
     Audit,
     Decision,
@@ -18,12 +36,27 @@ from theoryrl.protocol.core import (
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
 from theoryrl.protocol.off_dynamics import Approximation, OffDynamicsProblem, OffDynamicsSpec
+from theoryrl.protocol.preference import (
+    Duels,
+    EquilibriumAudit,
+    PreferenceDecision,
+    PreferenceProblem,
+    PreferenceSpec,
+)
+from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
+from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
     RobustLinearMDP: (OffDynamicsProblem, "off-dynamics"),
+    PreferenceGame: (PreferenceProblem, "preference"),
+    RegularizedGame: (PreferenceProblem, "regularized-preference"),
+    RecoveringBandit: (RecoveringProblem, "recovering"),
+    StochasticBandit: (BanditProblem, "bandit"),
+    LossTable: (BanditProblem, "loss-table"),
+    RelaxationTuning: (pose_relaxation, "relaxation"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -74,20 +107,36 @@ def play(
 
 __all__ = [
     "Approximation",
+    "ArmDecision",
     "Audit",
+    "BanditObservation",
+    "BanditProblem",
+    "BanditSpec",
+    "BlockDecision",
+    "BlockPolicy",
     "Decision",
+    "Duels",
     "Environment",
     "EpisodicDecision",
     "EpisodicProblem",
     "EpisodicSpec",
+    "EquilibriumAudit",
     "Learner",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
     "Outcome",
+    "PreferenceDecision",
+    "PreferenceProblem",
+    "PreferenceSpec",
     "Problem",
+    "RecoveringDecision",
+    "RecoveringProblem",
+    "RecoveringSpec",
     "Run",
     "Streams",
     "Trace",
     "as_problem",
     "play",
+    "pose_relaxation",
+    "relaxation_table",
 ]

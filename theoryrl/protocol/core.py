@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl._files import write_atomically
-from theoryrl.models._validation import check_count
+from theoryrl.models._validation import LARGEST_COUNT, check_count
 from theoryrl.protocol.trace import Ledger, Trace
 
 SpecT_contra = TypeVar("SpecT_contra", contravariant=True)
@@ -35,6 +35,8 @@ StateT = TypeVar("StateT")
 DecisionT = TypeVar("DecisionT", bound="Decision")
 DecisionT_contra = TypeVar("DecisionT_contra", bound="Decision", contravariant=True)
 ObservationT_contra = TypeVar("ObservationT_contra", contravariant=True)
+
+NOTHING: Mapping[str, Any] = {}
 
 
 class Streams(NamedTuple):
@@ -73,6 +75,8 @@ class Outcome(NamedTuple):
     values, benchmarks
         Exact values of these rounds and of the best decision in each, shape [rounds], where they depend
         on the round; None where `Problem.value` and `Problem.benchmark` tell.
+    diagnostics
+        With values of their own, rounds may have numbers of their own for the trace: name to [rounds].
     """
 
     observation: Any
@@ -80,6 +84,7 @@ class Outcome(NamedTuple):
     finished: bool
     values: Float[np.ndarray, " N"] | None = None
     benchmarks: Float[np.ndarray, " N"] | None = None
+    diagnostics: Mapping[str, np.ndarray] = NOTHING
 
 
 @runtime_checkable
@@ -135,6 +140,18 @@ class Learner(Protocol[SpecT_contra, StateT, DecisionT, ObservationT_contra]):
         """Return the state after an observation; the arrays of `state` may be reused."""
 
 
+def check_rounds(rounds: int) -> int:
+    """Return a horizon K if it is an integer that every count of a run can hold."""
+    return check_count("rounds", rounds, high=LARGEST_COUNT)
+
+
+def check_learner(name: str, learner: Any) -> None:
+    """Raise `TypeError` unless the object has the three methods of a learner."""
+    for method in ("init", "plan", "update"):
+        if isinstance(learner, type) or not callable(getattr(learner, method, None)):
+            raise TypeError(f"{name} must be a learner (init, plan, update); got {learner!r}")
+
+
 Audit = Callable[[Any, Any, Any], Mapping[str, float]]
 """`audit(problem, state, decision)`: further numbers for the trace, computed with the true model."""
 
@@ -167,7 +184,8 @@ class Run:
     ) -> None:
         self.problem = problem
         self.learner = learner
-        self.rounds = check_count("rounds", rounds)
+        check_learner("learner", learner)
+        self.rounds = check_rounds(rounds)
         self.seed = check_count("seed", seed, low=0)
         self.played = 0
         self._audit = audit
@@ -192,7 +210,7 @@ class Run:
                 outcome = environment.interact(decision, 1 if self._stepwise else target - played)
                 state = learner.update(state, decision, outcome.observation)
                 played += outcome.rounds
-                self._ledger.enter(outcome.rounds, outcome.values, outcome.benchmarks)
+                self._ledger.enter(outcome.rounds, outcome.values, outcome.benchmarks, outcome.diagnostics)
                 if outcome.finished:
                     decision = None
         finally:

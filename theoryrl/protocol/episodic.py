@@ -18,8 +18,8 @@ from theoryrl.models import (
     MixturePolicy,
     OfflineDataset,
 )
-from theoryrl.models._validation import check_count, check_real
-from theoryrl.protocol.core import Outcome, Streams
+from theoryrl.models._validation import check_real
+from theoryrl.protocol.core import Outcome, Streams, check_rounds
 from theoryrl.solvers.episodic import Simulator, backward_induction, markov_value, policy_value
 from theoryrl.solvers.episodic.planning import check_sizes
 from theoryrl.solvers.episodic.simulation import NO_BUDGET
@@ -189,7 +189,7 @@ class EpisodicProblem:
             n_states=mdp.n_states,
             n_actions=mdp.n_actions,
             horizon=mdp.horizon,
-            rounds=check_count("rounds", rounds),
+            rounds=check_rounds(rounds),
             rho=mdp.rho,
             reward_range=mdp.reward_range,
             rewards=mdp.r if self.known_rewards else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,7 +61,9 @@ class Trace:
 
     @property
     def benchmark(self) -> float:
-        """Exact value per round of the best decision; its mean over the rounds where it changes."""
+        """Exact value per round of the best decision; its mean where it changes, NaN without rounds."""
+        if self.rounds == 0:
+            return math.nan
         first = self.stretch_benchmarks[0]
         if (self.stretch_benchmarks == first).all():
             return float(first)
@@ -87,7 +90,17 @@ class Trace:
         return float(self._ends[1][-1])
 
     def regret_at(self, rounds: Int[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-        """Return the cumulative regret after the given numbers of rounds (exact, without expanding)."""
+        """Return the cumulative regret after the given numbers of rounds (exact, without expanding).
+
+        Raises
+        ------
+        ValueError
+            If one of them is negative, or more than were played.
+        """
+        wrong = (rounds < 0) | (rounds > self.rounds)
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            raise ValueError(f"rounds[{index}] must be in [0, {self.rounds}]; got {rounds[index]}")
         return np.interp(rounds, *self._ends)
 
     def count(self, condition: np.ndarray) -> int:
@@ -119,6 +132,7 @@ class Ledger:
         self._lengths: list[Int[np.ndarray, " N"] | int] = []
         self._values: list[Float[np.ndarray, " N"] | float] = []
         self._benchmarks: list[Float[np.ndarray, " N"] | float] = []
+        self._shown: list[Mapping[str, np.ndarray]] = []
 
     def open(self, diagnostics: Mapping[str, float], value: float | None, benchmark: float | None) -> None:
         """Begin a decision; its value and benchmark are None where they change with the round."""
@@ -130,18 +144,23 @@ class Ledger:
         rounds: int,
         values: Float[np.ndarray, " N"] | None = None,
         benchmarks: Float[np.ndarray, " N"] | None = None,
+        diagnostics: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Enter rounds of the decision that was opened last.
+        """Enter rounds of the decision that was opened last; `diagnostics` are numbers of single rounds.
 
         Raises
         ------
         ValueError
-            If neither the decision nor the rounds have a value, or a benchmark.
+            If neither the decision nor the rounds have a value, or a benchmark; or if there are not as
+            many of them as rounds.
         """
+        for name, array in (("values", values), ("benchmarks", benchmarks)):
+            if array is not None and array.shape != (rounds,):
+                raise ValueError(f"{name} must have shape ({rounds},), one for each round; got {array.shape}")
         row = len(self._diagnostics) - 1
         value, benchmark = self._constant
         if values is None and benchmarks is None:
-            if self._rows and self._rows[-1] == row:
+            if self._rows and self._rows[-1] == row and not isinstance(self._lengths[-1], np.ndarray):
                 self._lengths[-1] += rounds
             else:
                 self._append(row, rounds, _told("value", value), _told("benchmark", benchmark))
@@ -151,6 +170,8 @@ class Ledger:
         if benchmarks is None:
             benchmarks = np.full(rounds, _told("benchmark", benchmark))
         self._append(row, np.ones(rounds, dtype=np.int64), values, benchmarks)
+        if diagnostics:
+            self._shown.append(diagnostics)
 
     def _append(self, row: int, lengths: Any, values: Any, benchmarks: Any) -> None:
         self._rows.append(row)
@@ -169,9 +190,14 @@ class Ledger:
             lengths=_joined(self._lengths, np.int64),
             stretch_values=_joined(self._values, np.float64),
             stretch_benchmarks=_joined(self._benchmarks, np.float64),
-            stretch_diagnostics={name: column[rows] for name, column in columns.items()},
+            stretch_diagnostics={name: column[rows] for name, column in columns.items()} | self._of_rounds(),
             **who,
         )
+
+    def _of_rounds(self) -> dict[str, Float[np.ndarray, " E"]]:
+        """Return the diagnostics of single rounds; either all rounds have them or none."""
+        names = self._shown[0] if self._shown else ()
+        return {name: _joined([shown[name] for shown in self._shown], np.float64) for name in names}
 
 
 def _told(name: str, number: float | None) -> float:

@@ -8,15 +8,41 @@ from typing import Any
 
 from theoryrl._registry import Registry
 from theoryrl.models import (
+    AverageRewardMDP,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
     EpisodicMDP,
     ImplicitMDP,
+    MatrixGame,
+    PreferenceGame,
+    RecoveringBandit,
+    RegularizedGame,
     RobustLinearMDP,
     RobustMDP,
+    TotalRewardMDP,
 )
-from theoryrl.solvers import coefficients, discounted, episodic, robust, tabular_class
+from theoryrl.solvers import (
+    average,
+    coefficients,
+    discounted,
+    episodic,
+    preference,
+    recovering,
+    relaxation,
+    robust,
+    tabular_class,
+    total,
+)
+from theoryrl.solvers.average import (
+    bias_span,
+    diameter,
+    gain_and_bias,
+    hitting_times,
+    mixing_time,
+    stationary_distributions,
+)
+from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
 from theoryrl.solvers.coefficients import *  # noqa: F403
 from theoryrl.solvers.constrained import (
     ConstrainedSolution,
@@ -32,9 +58,14 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.preference import *  # noqa: F403
+from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
+from theoryrl.solvers.recovering import *  # noqa: F403
+from theoryrl.solvers.relaxation import *  # noqa: F403
 from theoryrl.solvers.robust import *  # noqa: F403
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
+from theoryrl.solvers.total import proper_states
 
 _ROBUST: Registry[Callable[..., Solution]] = Registry(
     "method",
@@ -62,6 +93,14 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     ),
     RobustMDP: _ROBUST,
     RobustLinearMDP: _ROBUST,
+    PreferenceGame: Registry(
+        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
+    ),
+    RegularizedGame: Registry(
+        "method",
+        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
+    ),
+    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
     DiscountedMDP: Registry(
         "method",
         [
@@ -71,7 +110,31 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         ],
     ),
     ImplicitMDP: Registry("method", _ITERATIVE),
+    AverageRewardMDP: Registry(
+        "method",
+        [
+            ("auto", average.auto),
+            ("policy-iteration", average.policy_iteration),
+            ("multichain-policy-iteration", average.multichain_policy_iteration),
+            ("relative-value-iteration", average.relative_value_iteration),
+            ("linear-program", average.linear_program),
+        ],
+    ),
+    TotalRewardMDP: Registry(
+        "method",
+        [
+            ("policy-iteration", total.policy_iteration),
+            ("interval-iteration", total.interval_iteration),
+        ],
+    ),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
+    RecoveringBandit: Registry(
+        "method",
+        [
+            ("policy-iteration", recovering.optimal_cycle),
+            ("periodic", recovering.purely_periodic),
+        ],
+    ),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -114,19 +177,34 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
 __all__ = [
     "METHODS",
     "ConstrainedSolution",
+    "EndComponents",
     "InfeasibleError",
     "InterruptedSolve",
     "NotConvergedError",
     "Solution",
     "anderson_value_iteration",
+    "average",
+    "bias_span",
+    "communicating_classes",
     "constrained_linear_program",
+    "diameter",
     "discounted",
+    "gain_and_bias",
+    "hitting_times",
+    "mixing_time",
     "modified_policy_iteration",
     "policy_iteration",
+    "proper_states",
+    "recurrent_classes",
     "solve",
+    "stationary_distributions",
+    "total",
     "value_iteration",
     *coefficients.__all__,
     *episodic.__all__,
     *robust.__all__,
+    *preference.__all__,
+    *recovering.__all__,
+    *relaxation.__all__,
     *tabular_class.__all__,
 ]

@@ -14,7 +14,7 @@ r + sum_i lambda_i r_i, less sum_i lambda_i threshold_i, is an upper bound (weak
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -54,6 +54,7 @@ class ConstrainedSolution(Solution):
         The occupancy measure of the program: shape [H, S, A] or [S, A].
     """
 
+    meaning: ClassVar[str] = "return from the start"
     prices: Float[np.ndarray, " C"]
     constraint_values: Float[np.ndarray, " C"]
     violation: float

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import theoryrl
 from theoryrl.models._validation import check_count
-from theoryrl.protocol import Audit, as_problem
+from theoryrl.protocol import Audit, Streams, as_problem
+from theoryrl.protocol.core import check_learner, check_rounds
 from theoryrl.study.dataset import DATASET, assemble, save_dataset
 from theoryrl.study.execution import pack, process_pool, run_cell, run_packed_cell
 from theoryrl.study.fingerprint import fingerprint
@@ -24,6 +25,9 @@ from theoryrl.study.keys import bind, build_instance, build_learner
 from theoryrl.study.store import FORMAT, Cell, Result, Store
 
 Advance = Callable[[], None]
+
+MOST_SEEDS = 1_000_000
+"""Every run is a file of the store and a row of the dataset: more is a slip of the pen."""
 
 
 class CellError(RuntimeError):
@@ -85,9 +89,9 @@ class Study:
         self.problems = {name: as_problem(model, name) for name, model in named.items()}
         self.learners = _named("learners", learners, build_learner)
         for name, learner in self.learners.items():
-            _check_learner(name, bind(learner, next(iter(self.problems.values()))))
-        self.rounds = check_count("rounds", rounds)
-        self.seeds = _check_seeds(seeds)
+            check_learner(f"learners[{name!r}]", bind(learner, next(iter(self.problems.values()))))
+        self.rounds = check_rounds(rounds)
+        self.seeds = check_seeds(seeds)
         self.audit = audit
 
     @property
@@ -109,6 +113,20 @@ class Study:
         specification = self.specification
         grid = product(self.learners, self.problems, self.seeds)
         return tuple(Cell.of(learner, instance, seed, specification) for learner, instance, seed in grid)
+
+    def check(self) -> None:
+        """Raise unless every learner can begin on every problem, before anything is run or stored.
+
+        Raises
+        ------
+        ValueError
+            Naming the learner and the problem that do not fit, and why.
+        """
+        for (name, learner), (key, problem) in product(self.learners.items(), self.problems.items()):
+            try:
+                bind(learner, problem).init(problem.spec(self.rounds), Streams.from_seed(0).learner)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name} cannot play {key}: {error}") from error
 
     def run(
         self,
@@ -269,15 +287,10 @@ def _named(
     return named
 
 
-def _check_learner(name: str, learner: Any) -> None:
-    for method in ("init", "plan", "update"):
-        if isinstance(learner, type) or not callable(getattr(learner, method, None)):
-            raise TypeError(f"learners[{name!r}] must be a learner (init, plan, update); got {learner!r}")
-
-
-def _check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+def check_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the seeds of a study, given or counted."""
     if not isinstance(seeds, Sequence):
-        return tuple(range(check_count("seeds", seeds)))
+        return tuple(range(check_count("seeds", seeds, high=MOST_SEEDS)))
     checked = tuple(check_count(f"seeds[{i}]", seed, low=0) for i, seed in enumerate(seeds))
     if not checked:
         raise ValueError("seeds must not be empty")

@@ -37,8 +37,8 @@ def build_instance(text: str) -> Any:
 def build_learner(text: str) -> Any:
     """Return the learner that the text names.
 
-    A learner that asks for the true model (``needs_model``) is returned as a `functools.partial`
-    that still lacks `mdp`; `bind` completes it.
+    A learner that asks for the true model is returned as a `functools.partial` that still lacks it;
+    `bind` completes it. Its ``needs_model`` names the parameter, which is the problem's attribute too.
 
     Raises
     ------
@@ -46,14 +46,21 @@ def build_learner(text: str) -> Any:
         Naming the key, the parameter and the value that is wrong.
     """
     learner, parameters = parse(text, LEARNERS)
-    if getattr(learner, "needs_model", False):
+    if _model_parameter(learner):
         return functools.partial(learner, **parameters)
     return _call(text, learner, parameters)
 
 
 def bind(learner: Any, problem: Any) -> Any:
     """Return the learner itself, or completed with the problem's model if it still lacks one."""
-    return learner(mdp=problem.mdp) if isinstance(learner, functools.partial) else learner
+    if not isinstance(learner, functools.partial):
+        return learner
+    name = _model_parameter(learner.func)
+    if not hasattr(problem, name):
+        raise ValueError(
+            f"{getattr(learner.func, '__name__', '?')} needs a problem with {name!r}; got {problem!r}"
+        )
+    return learner(**{name: getattr(problem, name)})
 
 
 def parse(text: str, registry: Registry[Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
@@ -86,16 +93,15 @@ def typed_parameters(key: str, entry: Callable[..., Any], written: Mapping[str, 
     written
         Parameter name to text.
     """
-    types_of = {
-        name: hint for name, hint in _annotations(entry).items() if name != "mdp" or not _needs_model(entry)
-    }
+    types_of = {name: hint for name, hint in _annotations(entry).items() if name != _model_parameter(entry)}
     nested: dict[str, dict[str, str]] = {}
     parameters: dict[str, Any] = {}
     for name, value in written.items():
         head, dot, tail = name.partition(".")
         if head not in types_of:
-            near = difflib.get_close_matches(head, types_of, n=3) or list(types_of)
-            hint = f"it has {', '.join(near)}" if near else "it has none"
+            near = difflib.get_close_matches(head, types_of, n=3)
+            known = f"it has {', '.join(types_of)}" if types_of else "it has none"
+            hint = f"did you mean {', '.join(near)}?" if near else known
             raise ValueError(f"{key} has no parameter {head!r}; {hint}")
         if dot:
             nested.setdefault(head, {})[tail] = value
@@ -111,8 +117,9 @@ def typed_parameters(key: str, entry: Callable[..., Any], written: Mapping[str, 
     return parameters
 
 
-def _needs_model(entry: Callable[..., Any]) -> bool:
-    return bool(getattr(entry, "needs_model", False))
+def _model_parameter(entry: Callable[..., Any]) -> str:
+    """Return the name of the parameter that takes the true model, or nothing."""
+    return str(getattr(entry, "needs_model", ""))
 
 
 def _annotations(entry: Callable[..., Any]) -> dict[str, Any]:

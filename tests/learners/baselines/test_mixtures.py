@@ -83,3 +83,5 @@ def test_what_is_missing_is_named():
         play(hazard(), OracleMixture(mdp=plain.mdp), 5)
     with pytest.raises(ValueError, match="epsilon"):
         FixedMixture(epsilon=1.5)
+    with pytest.raises(ValueError, match="optimist must be a UCBVI; got int"):
+        FixedMixture(optimist=3)

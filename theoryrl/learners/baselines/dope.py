@@ -28,7 +28,7 @@ from theoryrl.learners.baselines._constrained import (
 )
 from theoryrl.learners.baselines._kernels import optimistic_policy_value
 from theoryrl.learners.baselines._programs import SOLVED, extended_program
-from theoryrl.models._validation import check_count
+from theoryrl.models._validation import LARGEST_COUNT, check_count
 from theoryrl.protocol import EpisodicDecision
 
 
@@ -52,7 +52,7 @@ class DOPE(ConstrainedLearner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("baseline_episodes", self.baseline_episodes, low=0)
+        check_count("baseline_episodes", self.baseline_episodes, low=0, high=LARGEST_COUNT)
 
     def plan(self, state: ConstrainedState) -> EpisodicDecision:
         """Play the baseline until it is certified, then solve the extended program."""

@@ -16,7 +16,7 @@ import numpy as np
 from theoryrl.learners._counts import require_baseline, require_threshold, visit_budget
 from theoryrl.learners.baselines.ucbvi import UCBVI, UCBVIState
 from theoryrl.models import DeterministicPolicy, EpisodicMDP, MarkovPolicy, MixturePolicy
-from theoryrl.models._validation import check_real
+from theoryrl.models._validation import check_real, check_type
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories, policy_value
 
@@ -93,6 +93,9 @@ class _Mixture:
 
     key: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        check_type("optimist", self.optimist, UCBVI)
+
     @property
     def guaranteed(self) -> bool:
         """Whether the optimistic part has the constants of its theorems."""
@@ -145,6 +148,7 @@ class FixedMixture(_Mixture):
     key: ClassVar[str] = "fixed-mixture"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_real("epsilon", self.epsilon, 0.0, 1.0)
 
     def weight_conservative(self, state: MixtureState, bold: DeterministicPolicy) -> float:
@@ -172,7 +176,7 @@ class OracleMixture(_Mixture):
     mdp: EpisodicMDP
 
     key: ClassVar[str] = "oracle-mixture"
-    needs_model: ClassVar[bool] = True
+    needs_model: ClassVar[str] = "mdp"
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> MixtureState:
         """Return the state without data.

@@ -6,13 +6,13 @@ never returned: `NotConvergedError` carries the bounds that were reached, as `In
 Ctrl-C.
 """
 
-from theoryrl.solvers.discounted._search import InterruptedSolve, NotConvergedError, Progress
 from theoryrl.solvers.discounted.auto import auto
 from theoryrl.solvers.discounted.evaluation import DiscountedOccupancy, occupancy_measure, policy_evaluation
 from theoryrl.solvers.discounted.linear_program import linear_program
 from theoryrl.solvers.discounted.modified_policy_iteration import modified_policy_iteration
 from theoryrl.solvers.discounted.policy_iteration import policy_iteration
 from theoryrl.solvers.discounted.value_iteration import anderson_value_iteration, value_iteration
+from theoryrl.solvers.solution import InterruptedSolve, NotConvergedError, Progress
 
 __all__ = [
     "DiscountedOccupancy",

@@ -18,6 +18,7 @@ from scipy.sparse.linalg import splu
 
 from theoryrl.models import SparseTransitions
 from theoryrl.solvers.discounted import _kernels
+from theoryrl.solvers.discounted._operators import copy_policy_rows
 
 Rows: TypeAlias = np.ndarray | SparseTransitions
 RESTART = 24
@@ -35,19 +36,8 @@ def policy_matrix(P: Rows, actions: np.ndarray) -> Any:
     S = actions.size
     if not isinstance(P, SparseTransitions):
         return P[np.arange(S), actions]
-    starts, successors, weights = _policy_rows(P, actions)
+    starts, successors, weights = copy_policy_rows(P, actions)
     return sparse.csr_array((weights, successors, starts), shape=(S, S))
-
-
-def _policy_rows(P: SparseTransitions, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    starts = np.zeros(actions.size + 1, dtype=P.row_starts.dtype)
-    _kernels.policy_row_starts(P.row_starts, actions, P.n_actions, starts)
-    successors = np.empty(int(starts[-1]), dtype=P.next_states.dtype)
-    weights = np.empty(int(starts[-1]))
-    _kernels.policy_rows(
-        P.row_starts, P.next_states, P.probabilities, actions, P.n_actions, starts, successors, weights
-    )
-    return starts, successors, weights
 
 
 def solve_directly(P: Rows, actions: np.ndarray, gamma: float, b: np.ndarray) -> np.ndarray:
@@ -86,7 +76,7 @@ class SparseChain:
 
     def __init__(self, P: SparseTransitions, actions: np.ndarray, gamma: float) -> None:
         S = actions.size
-        starts, successors, weights = _policy_rows(P, actions)
+        starts, successors, weights = copy_policy_rows(P, actions)
         self.order = np.empty(S, dtype=np.int32)
         _kernels.depth_first_order(starts, successors, self.order)
         columns, entries = np.empty_like(successors), np.empty_like(weights)

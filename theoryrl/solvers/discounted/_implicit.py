@@ -11,6 +11,7 @@ from theoryrl._numba import run_time_kernel
 from theoryrl.models import ImplicitMDP
 from theoryrl.solvers._threads import available_threads, in_parts
 from theoryrl.solvers.discounted import _implicit_kernels as kernels
+from theoryrl.solvers.discounted._operators import PolicyBackup
 from theoryrl.solvers.solution import rounding_unit
 
 PIECE = 4096
@@ -47,12 +48,15 @@ class Implicit:
         pieces = self.starts.size - 1
         in_parts(kernels.bellman_monotone, pieces, 12 * work, self.threads, *common, self.starts, W, actions)
 
-    def policy_backup(self, actions: np.ndarray, h: np.ndarray, W: np.ndarray) -> None:
-        """Write Q(s, actions[s])."""
-        mdp = self.mdp
-        common = mdp.step, mdp.max_successors, self.gamma, actions, h, W
-        work = float(h.size) * mdp.max_successors
-        in_parts(kernels.policy_backup, self.n_states, work, self.threads, *common)
+    def policy(self, actions: np.ndarray) -> PolicyBackup:
+        """Return the function that writes Q_h(s, actions[s]) into W."""
+        mdp, work = self.mdp, float(self.n_states) * self.mdp.max_successors
+
+        def backup(h: np.ndarray, W: np.ndarray) -> None:
+            arguments = mdp.step, mdp.max_successors, self.gamma, actions, h, W
+            in_parts(kernels.policy_backup, self.n_states, work, self.threads, *arguments)
+
+        return backup
 
     def gauss_seidel(self, h: np.ndarray, backwards: bool) -> None:
         """Back h up in place, looking at every feasible action."""

@@ -4,13 +4,14 @@ The transitions are either a dense array [S A, S], or the three arrays of compre
 tuple; `expected` is the one place that knows the difference. Row s * A + a belongs to (s, a).
 """
 
+import inspect
 from typing import Any
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
-from theoryrl._numba import kernel, threaded_kernel
+from theoryrl._numba import kernel, scalar_kernel, threaded_kernel
 
 
 def expected(P: Any, row: int, h: Any) -> float:
@@ -18,49 +19,65 @@ def expected(P: Any, row: int, h: Any) -> float:
     raise NotImplementedError("compiled code only")
 
 
-@overload(expected, jit_options={"fastmath": {"reassoc", "contract"}, "error_model": "numpy"})
-def _expected(P, row, h):
+def expected_elsewhere(P: Any, row: int, h: Any, s: int) -> tuple[float, float]:
+    """Return the part of `expected` from states other than s, and the probability of s."""
+    raise NotImplementedError("compiled code only")
+
+
+DENSE: Any = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
+SPARSE: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
+"""Sums over few successors stay scalar: vector instructions that gather are slower than loads. Indices
+are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for."""
+
+
+@overload(expected, jit_options=DENSE)
+def _dense_expected(P, row, h):
     def dense(P, row, h):
         total = 0.0
         for t in range(h.shape[0]):
             total += P[row, t] * h[t]
         return total
 
+    return None if isinstance(P, types.BaseTuple) else inspect.unwrap(dense)
+
+
+@overload(expected, jit_options=SPARSE)
+def _sparse_expected(P, row, h):
     def sparse(P, row, h):
         probabilities, next_states, row_starts = P
         total = 0.0
-        for i in range(row_starts[row], row_starts[row + 1]):
-            total += probabilities[i] * h[next_states[i]]
+        for i in range(np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])):
+            total += probabilities[i] * h[np.uintp(next_states[i])]
         return total
 
-    return sparse if isinstance(P, types.BaseTuple) else dense
+    return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
 
 
-def expected_elsewhere(P: Any, row: int, h: Any, s: int) -> tuple[float, float]:
-    """Return the part of `expected` from states other than s, and the probability of s."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(expected_elsewhere, jit_options={"fastmath": {"reassoc", "contract"}, "error_model": "numpy"})
-def _expected_elsewhere(P, row, h, s):
+@overload(expected_elsewhere, jit_options=DENSE)
+def _dense_expected_elsewhere(P, row, h, s):
     def dense(P, row, h, s):
         total = 0.0
         for t in range(h.shape[0]):
             total += P[row, t] * h[t]
         return total - P[row, s] * h[s], P[row, s]
 
+    return None if isinstance(P, types.BaseTuple) else inspect.unwrap(dense)
+
+
+@overload(expected_elsewhere, jit_options=SPARSE)
+def _sparse_expected_elsewhere(P, row, h, s):
     def sparse(P, row, h, s):
         probabilities, next_states, row_starts = P
         total, stay = 0.0, 0.0
-        for i in range(row_starts[row], row_starts[row + 1]):
-            t = next_states[i]
-            if t == s:
+        for i in range(np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])):
+            t = np.uintp(next_states[i])
+            if t == np.uintp(s):
                 stay += probabilities[i]
             else:
                 total += probabilities[i] * h[t]
         return total, stay
 
-    return sparse if isinstance(P, types.BaseTuple) else dense
+    return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
 
 
 @threaded_kernel
@@ -93,6 +110,17 @@ def policy_backup(P, r, actions, gamma, h, W, low, high):
     A = r.shape[1]
     for s in range(low, high):
         W[s] = r[s, actions[s]] + gamma * expected(P, s * A + actions[s], h)
+
+
+@scalar_kernel
+def difference_range(W, h):
+    """Return the smallest and the largest entry of W - h."""
+    smallest, largest = np.inf, -np.inf
+    for s in range(h.shape[0]):
+        difference = W[s] - h[s]
+        smallest = difference if difference < smallest else smallest
+        largest = difference if difference > largest else largest
+    return smallest, largest
 
 
 @kernel
@@ -161,10 +189,11 @@ def policy_row_starts(row_starts, actions, A, starts):
 def policy_rows(row_starts, next_states, probabilities, actions, A, starts, successors, weights):
     """Copy the rows of the policy's chain."""
     for s in range(actions.shape[0]):
-        row = s * A + actions[s]
-        for k in range(starts[s + 1] - starts[s]):
-            successors[starts[s] + k] = next_states[row_starts[row] + k]
-            weights[starts[s] + k] = probabilities[row_starts[row] + k]
+        source = np.uintp(row_starts[s * A + actions[s]])
+        for target in range(np.uintp(starts[s]), np.uintp(starts[s + 1])):
+            successors[target] = next_states[source]
+            weights[target] = probabilities[source]
+            source += np.uintp(1)
 
 
 @kernel
@@ -202,23 +231,23 @@ def split_rows(starts, successors, weights, gamma, order, new_starts, middle, co
     new_starts[S] = place
 
 
-@kernel
+@scalar_kernel
 def sweep_forward(starts, middle, columns, entries, diagonal, v, z):
     """Solve (D - L) z = v, the Gauss-Seidel step, where A = D - L - U."""
     for i in range(z.shape[0]):
         total = v[i]
-        for k in range(starts[i], middle[i]):
-            total += entries[k] * z[columns[k]]
+        for k in range(np.uintp(starts[i]), np.uintp(middle[i])):
+            total += entries[k] * z[np.uintp(columns[k])]
         z[i] = total / diagonal[i]
 
 
-@kernel
+@scalar_kernel
 def subtract_upper(starts, middle, columns, entries, v, z, out):
     """Write v - U z, which is A z where z solves (D - L) z = v."""
     for i in range(z.shape[0]):
         total = 0.0
-        for k in range(middle[i], starts[i + 1]):
-            total += entries[k] * z[columns[k]]
+        for k in range(np.uintp(middle[i]), np.uintp(starts[i + 1])):
+            total += entries[k] * z[np.uintp(columns[k])]
         out[i] = v[i] - total
 
 

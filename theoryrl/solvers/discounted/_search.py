@@ -24,63 +24,22 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models import DeterministicPolicy
-from theoryrl.models._validation import check_count, check_real, real_array
+from theoryrl.models._validation import check_count, real_array
+from theoryrl.solvers.discounted._kernels import difference_range
 from theoryrl.solvers.discounted._operators import Operator
-from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.solution import (
+    InterruptedSolve,
+    NotConvergedError,
+    OnSweep,
+    Progress,
+    Solution,
+    check_tolerance,
+)
 
 UNIT = 2.0**-53
 FLOOR, NEAR, PATIENCE = 1.5, 100.0, 50
 """Rounding has won where the gap is below FLOOR times what rounding alone makes, or below NEAR times
 that and no smaller than at any of the last PATIENCE sweeps."""
-
-
-class Progress(NamedTuple):
-    """What `on_sweep` is told after each Bellman sweep.
-
-    Attributes
-    ----------
-    sweeps
-        Bellman sweeps so far.
-    gap
-        Proven distance between the bounds at this moment; the error of `value` is half of it.
-    tol
-        The error that is asked for.
-    """
-
-    sweeps: int
-    gap: float
-    tol: float
-
-
-OnSweep: TypeAlias = Callable[[Progress], object]
-
-
-class NotConvergedError(RuntimeError):
-    """The bound that was asked for was not met; `solution` holds the bounds that were.
-
-    Attributes
-    ----------
-    solution
-        The best that was found, with bounds that are proven all the same.
-    """
-
-    def __init__(self, reason: str, solution: Solution) -> None:
-        super().__init__(f"{reason}; the proven error is {solution.gap / 2:.3g} (see .solution)")
-        self.solution = solution
-
-
-class InterruptedSolve(KeyboardInterrupt):
-    """Ctrl-C, or `on_sweep` raised KeyboardInterrupt; `solution` holds the bounds of that moment.
-
-    Attributes
-    ----------
-    solution
-        The last certified iterate.
-    """
-
-    def __init__(self, solution: Solution) -> None:
-        super().__init__(f"interrupted; the proven error is {solution.gap / 2:.3g} (see .solution)")
-        self.solution = solution
 
 
 @dataclass(frozen=True)
@@ -197,8 +156,7 @@ class Search:
         W, actions = self._spare
         self.backup_error = self.operator.backup_error(self.h)
         self.operator.bellman(self.h, self._margin(), W, actions)
-        residual = W - self.h
-        smallest, largest = float(residual.min()), float(residual.max())
+        smallest, largest = difference_range(W, self.h)
         self.span = largest - smallest
         # The difference is rounded once, relative to itself.
         error = self.backup_error + UNIT * max(abs(smallest), abs(largest))
@@ -217,10 +175,10 @@ class Search:
         if not self.eliminate or not math.isfinite(self.shifts.gap):
             return math.inf
         gamma, tau = self.operator.gamma, self.operator.row_sum_error
-        difference = self.W - self.h
+        least, most = difference_range(self.W, self.h)
         rounding = 4 * UNIT * float(np.abs(self.W).max() + np.abs(self.h).max())
-        low = float(difference.min()) + self.shifts.low - rounding
-        high = float(difference.max()) + self.shifts.high + rounding
+        low = least + self.shifts.low - rounding
+        high = most + self.shifts.high + rounding
         return gamma * (high - low) + gamma * tau * (abs(high) + abs(low)) + 2 * self.backup_error
 
     @property
@@ -311,9 +269,3 @@ def optimal(search: Search) -> Solution:
 def centre(h: Float[np.ndarray, " S"]) -> None:
     """Move h by a constant so that it lies around zero."""
     h -= 0.5 * (float(h.max()) + float(h.min()))
-
-
-def check_tolerance(tol: float) -> None:
-    """Raise unless the tolerance is a positive number."""
-    if check_real("tol", tol) <= 0:
-        raise ValueError(f"tol must be positive; got {tol!r}")

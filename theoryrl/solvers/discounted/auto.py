@@ -12,7 +12,7 @@ import numpy as np
 
 from theoryrl.models import DiscountedMDP, ImplicitMDP, SparseTransitions
 from theoryrl.solvers.discounted._operators import Tabular, operator_of
-from theoryrl.solvers.discounted._search import OnSweep, Search, Step, run
+from theoryrl.solvers.discounted._search import Search, Step, run
 from theoryrl.solvers.discounted.modified_policy_iteration import (
     FAST,
     PROBES,
@@ -21,7 +21,7 @@ from theoryrl.solvers.discounted.modified_policy_iteration import (
 )
 from theoryrl.solvers.discounted.policy_iteration import Evaluate, EvaluateByKrylov
 from theoryrl.solvers.discounted.value_iteration import SweepInPlace
-from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.solution import OnSweep, Solution
 
 SMALL = 3000
 """Sparse models up to this size may be factorised: even a full LU fits into memory."""

@@ -20,10 +20,10 @@ from theoryrl.models import DeterministicPolicy, DiscountedMDP, MarkovPolicy, Sp
 from theoryrl.models._validation import check_distribution, check_type, real_array
 from theoryrl.solvers.discounted._chain import solve_directly
 from theoryrl.solvers.discounted._operators import Tabular
-from theoryrl.solvers.discounted._search import OnSweep, Search, Step, resolvent_range, run
+from theoryrl.solvers.discounted._search import Search, Step, resolvent_range, run
 from theoryrl.solvers.discounted.auto import SMALL, Choose
 from theoryrl.solvers.discounted.policy_iteration import EvaluateDirectly
-from theoryrl.solvers.solution import Solution, rounding_unit
+from theoryrl.solvers.solution import OnSweep, Solution, rounding_unit
 
 DENSE_DIRECT = 3000
 """Dense chains up to this size are factorised, which takes about a second."""

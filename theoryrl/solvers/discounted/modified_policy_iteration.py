@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from theoryrl.models import DiscountedMDP, ImplicitMDP
+from theoryrl.solvers.discounted._kernels import difference_range
 from theoryrl.solvers.discounted._operators import Operator, operator_of
-from theoryrl.solvers.discounted._search import OnSweep, Search, centre, run
-from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.discounted._search import Search, run
+from theoryrl.solvers.solution import OnSweep, Solution
 
 REDUCTION = 0.02
 """An evaluation stops when its residual is this part of the Bellman residual it started from."""
@@ -98,13 +99,13 @@ class BackUpPolicy:
         target = max(REDUCTION * search.span, 0.3 * search.target_span)
         h, W = search.h, self.other
         h[:] = search.W
+        backup = self.operator.policy(search.actions)
         first, span, count = 0.0, 0.0, 0
         while count < self.deepest:
-            centre(h)
-            self.operator.policy_backup(search.actions, h, W)
-            residual = W - h
+            backup(h, W)
+            smallest, largest = difference_range(W, h)
             h, W = W, h
-            span = float(residual.max()) - float(residual.min())
+            span = largest - smallest
             first = first if count else span
             count += 1
             if span <= target:

@@ -12,6 +12,7 @@ A finite recursion is exact up to rounding; the certificate bounds that rounding
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -34,8 +35,14 @@ class EpisodicSolution(Solution):
         rho . V_0, the expected return of an episode.
     """
 
+    meaning: ClassVar[str] = "start of an episode"
     action_values: Float[np.ndarray, "H S A"]
     start_value: float
+
+    @property
+    def overall(self) -> tuple[float, float, float]:
+        """Value at the start of an episode, with its bounds."""
+        return self.start_value, *self.start_bounds
 
     @property
     def start_bounds(self) -> tuple[float, float]:

@@ -16,9 +16,8 @@ from jaxtyping import Float
 
 from theoryrl.models import DiscountedMDP, Policy, RobustMDP
 from theoryrl.models._validation import check_count, check_real
-from theoryrl.solvers.discounted import NotConvergedError
 from theoryrl.solvers.robust._operators import EXPANSION, Backup, stage_backup
-from theoryrl.solvers.solution import Solution
+from theoryrl.solvers.solution import NotConvergedError, Solution
 
 
 @dataclass(frozen=True, eq=False)

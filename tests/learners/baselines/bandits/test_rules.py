@@ -1,0 +1,237 @@
+"""The bandit learners choose what their definitions say, round by round or in blocks."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from theoryrl import LossTable, RewardNoise, StochasticBandit, play
+from theoryrl.learners import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.bandits._kernels import bernoulli_kl, kl_upper, tsallis_probabilities
+from theoryrl.protocol import BanditProblem, BanditSpec, Run, Streams
+
+MEANS = np.array([0.2, 0.55, 0.5, 0.8])
+BANDIT = StochasticBandit(MEANS)
+TABLE = LossTable(np.random.default_rng(0).random((300, 4)) * 3 + 1, (1.0, 4.0))
+ALL = [
+    UCB1(),
+    KLUCB(),
+    ThompsonSampling(),
+    ThompsonSampling(prior="gaussian"),
+    Exp3(),
+    Exp3(rate="anytime"),
+    TsallisINF(),
+    TsallisINF(rate="horizon"),
+    TsallisINF(estimator="reduced-variance"),
+    TsallisINF(scale="running-mean"),
+]
+GAUSSIAN = StochasticBandit(MEANS, RewardNoise("gaussian", 0.3))
+
+
+@pytest.mark.parametrize("model", [BANDIT, TABLE, StochasticBandit(MEANS, RewardNoise("uniform", 0.2))])
+@pytest.mark.parametrize("learner", ALL, ids=repr)
+def test_blocks_and_single_rounds_and_resumed_runs_leave_the_identical_trace(learner, model, tmp_path):
+    whole = play(model, learner, 300, 3)
+    assert whole.same_as(play(BanditProblem(model, blocks=False), learner, 300, 3))
+    assert whole.same_as(play(model, learner, 300, 3, stepwise=True))
+    Run(BanditProblem(model), learner, 300, 3).advance(113).save(tmp_path / "run")
+    assert whole.same_as(Run.load(tmp_path / "run").advance().trace)
+
+
+def replayed(model, learner, rounds, rule):
+    """Play with a rule in plain Python on the environment's rewards, and return its arms."""
+    streams = Streams.from_seed(0)
+    problem = BanditProblem(model)
+    environment, spec = problem.environment(streams), problem.spec(rounds)
+    rewards, _ = environment._rows(rounds)
+    low, high = spec.reward_range or (0.0, 1.0)
+    return rule((rewards - low) / (high - low), streams.learner, rounds)
+
+
+def ucb1(x, rng, T):
+    K = x.shape[1]
+    n, s, arms = np.zeros(K), np.zeros(K), []
+    for t in range(T):
+        arm = t if t < K else int(np.argmax(s / n + np.sqrt(2 * np.log(t) / n)))
+        n[arm] += 1
+        s[arm] += x[t, arm]
+        arms.append(arm)
+    return arms
+
+
+def kl_ucb(x, rng, T):
+    K = x.shape[1]
+    n, s, arms = np.zeros(K), np.zeros(K), []
+    for t in range(T):
+        arm = t
+        if t >= K:
+            log_t = math.log(t)
+            budget = log_t + (3 * math.log(log_t) if log_t > 1 else 0)
+            index = []
+            for i in range(K):
+                low, high = s[i] / n[i], 1.0
+                for _ in range(200):
+                    middle = (low + high) / 2
+                    above = bernoulli_kl.py_func(s[i] / n[i], middle) > budget / n[i]
+                    low, high = (low, middle) if above else (middle, high)
+                index.append(low)
+            arm = int(np.argmax(np.round(index, 12)))
+        n[arm] += 1
+        s[arm] += x[t, arm]
+        arms.append(arm)
+    return arms
+
+
+def thompson(x, rng, T):
+    K = x.shape[1]
+    n, s, arms = np.zeros(K), np.zeros(K), []
+    for t in range(T):
+        arm = int(np.argmax([rng.beta(1 + s[i], 1 + n[i] - s[i]) for i in range(K)]))
+        n[arm] += 1
+        s[arm] += x[t, arm] == 1
+        arms.append(arm)
+    return arms
+
+
+def weights(probabilities, estimate):
+    def rule(x, rng, T):
+        L, arms = np.zeros(x.shape[1]), []
+        for t in range(T):
+            p = probabilities(L, t + 1, T)
+            arm = int(np.searchsorted(np.cumsum(p), rng.random() * p.sum(), side="right"))
+            estimate(L, p, arm, 1 - x[t, arm], t + 1)
+            arms.append(arm)
+        return arms
+
+    return rule
+
+
+def exponential(L, t, T):
+    p = np.exp(-math.sqrt(2 * math.log(len(L)) / (len(L) * T)) * (L - L.min()))
+    return p / p.sum()
+
+
+def tsallis(factor):
+    def probabilities(L, t, T):
+        eta, low, high = factor / math.sqrt(t), L.min() - 2e9, L.min()
+        for _ in range(300):
+            x = (low + high) / 2
+            low, high = (x, high) if (4 / (eta * (L - x)) ** 2).sum() < 1 else (low, x)
+        return 4 / (eta * (L - low)) ** 2
+
+    return probabilities
+
+
+def importance(L, p, arm, loss, t):
+    L[arm] += loss / p[arm]
+
+
+def reduced(L, p, arm, loss, t):
+    base = np.where(p >= 16 / t, 0.5, 0.0)
+    L += base
+    L[arm] += (loss - base[arm]) / p[arm]
+
+
+@pytest.mark.parametrize(
+    ("learner", "rule"),
+    [
+        (UCB1(), ucb1),
+        (KLUCB(), kl_ucb),
+        (ThompsonSampling(), thompson),
+        (Exp3(), weights(exponential, importance)),
+        (TsallisINF(), weights(tsallis(2), importance)),
+        (TsallisINF(estimator="reduced-variance"), weights(tsallis(4), reduced)),
+    ],
+    ids=repr,
+)
+def test_a_learner_pulls_the_arms_that_its_definition_in_plain_python_pulls(learner, rule):
+    trace = play(BANDIT, learner, 250, 0)
+    assert trace.diagnostics["arm"].astype(int).tolist() == replayed(BANDIT, learner, 250, rule)
+
+
+@given(
+    st.lists(st.floats(0, 1e9), min_size=1, max_size=40),
+    st.floats(1e-4, 2.0),
+    st.floats(-1e6, 1e6),
+)
+def test_tsallis_probabilities_are_the_minimiser_and_do_not_depend_on_a_common_loss(losses, eta, shift):
+    L = np.array(losses)
+    p, q = np.empty(len(L)), np.empty(len(L))
+    steps = tsallis_probabilities(L, eta, p)
+    assert steps < 40
+    assert abs(p.sum() - 1) < 1e-12
+    levels = L - 2 / (eta * np.sqrt(p))  # the multiplier x, the same for every arm
+    assert np.ptp(levels) <= 1e-12 * max(1 / eta, np.abs(L).max()) * len(L)
+    tsallis_probabilities(L[::-1].copy(), eta, q)
+    np.testing.assert_allclose(q[::-1], p, rtol=1e-12)
+    moved = L + shift
+    tsallis_probabilities(moved, eta, q)
+    lost = np.spacing(np.abs(moved).max()) * eta / np.sqrt(p)  # what the shift rounds away, relatively
+    assert (np.abs(q / p - 1) <= 4 * lost.max() + 1e-12).all()
+
+
+def test_equal_losses_give_equal_probabilities():
+    p = np.empty(7)
+    tsallis_probabilities(np.full(7, 3.0), 0.5, p)
+    np.testing.assert_allclose(p, 1 / 7, rtol=1e-14)
+
+
+@given(st.floats(0, 1), st.floats(1e-8, 50))
+def test_the_kl_index_spends_its_budget(p, budget):
+    q = kl_upper(p, budget)
+    assert p <= q <= 1
+    if q < 1 - 1e-9:
+        slope = (q - p) / (q * (1 - q))
+        assert abs(bernoulli_kl(p, q) - budget) <= 1e-14 * (1 + slope) + 1e-12 * budget
+
+
+def test_ucb1_keeps_its_regret_bound_on_average():
+    """The mean of 40 runs is several times below the bound on it, so a false alarm is out of the question."""
+    T, gaps = 5000, MEANS.max() - MEANS
+    wrong = gaps[gaps > 0]
+    bound = 8 * np.log(T) * (1 / wrong).sum() + (1 + np.pi**2 / 3) * wrong.sum()
+    regret = np.mean([play(BANDIT, UCB1(), T, seed).final_regret for seed in range(40)])
+    assert 0 < regret < bound
+
+
+def test_gaussian_rewards_are_for_rules_that_need_no_limits():
+    for learner in (UCB1(), ThompsonSampling(prior="gaussian")):
+        assert play(GAUSSIAN, learner, 2000, 0).final_regret < 2000 * 0.6 / 4
+    for learner in (KLUCB(), ThompsonSampling(), Exp3(), TsallisINF()):
+        with pytest.raises(ValueError, match=r"needs rewards with known limits"):
+            play(GAUSSIAN, learner, 10, 0)
+
+
+def test_a_reward_outside_the_range_that_the_spec_promised_is_refused():
+    spec = BanditSpec(2, 10, (0.0, 1.0))
+    state = TsallisINF().init(spec, np.random.default_rng(0))
+    decision = TsallisINF().plan(state)
+    with pytest.raises(ValueError, match=r"reward must be in \[0, 1\]; got 1\.5"):
+        state.learn(decision.arm, 1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UCB1(bonus_scale=-1.0), r"bonus_scale must be .* got -1\.0"),
+        (lambda: KLUCB(c=math.nan), "c must be a finite number.* got nan"),
+        (lambda: ThompsonSampling(prior="x"), "prior must be one of beta, gaussian; got 'x'"),
+        (lambda: Exp3(rate="x"), "rate must be one of anytime, horizon; got 'x'"),
+        (lambda: Exp3(rate_scale=0.0), "rate_scale must be positive"),
+        (lambda: TsallisINF(estimator="x"), "estimator must be one of"),
+        (lambda: TsallisINF(scale="running-mean", estimator="reduced-variance"), "goes with estimator"),
+    ],
+)
+def test_bad_options_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_options_outside_the_theory_are_marked():
+    assert not UCB1(bonus_scale=0.5).guaranteed
+    assert not KLUCB(c=0.0).guaranteed
+    assert not TsallisINF(scale="running-mean").guaranteed
+    assert not Exp3(rate_scale=2.0).guaranteed
+    assert all(learner.guaranteed for learner in (UCB1(), KLUCB(), TsallisINF(), Exp3()))

@@ -1,0 +1,110 @@
+"""Total rewards lie within their bounds; what is infinite is said to be."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from tests.exact_chains import chain_of, optimal_total, total_reward_of_chain
+from tests.generators_stationary import stationary_recipes, total_mdp
+from theoryrl.instances import path_grid
+from theoryrl.models import TotalRewardMDP
+from theoryrl.solvers import METHODS, NotConvergedError, proper_states, solve, total
+
+INF = np.inf
+
+
+def attempt(method, mdp):
+    options = {"max_sweeps": 500} if method == "interval-iteration" else {}
+    try:
+        return solve(mdp, method, **options)
+    except NotConvergedError as stopped:
+        return stopped.solution
+
+
+def contains(lower, exact, upper):
+    return all(low <= x <= high for low, x, high in zip(lower, exact, upper, strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS[TotalRewardMDP])
+@settings(max_examples=40)
+@given(recipe=stationary_recipes(signs=(-1, 1)))
+def test_the_bounds_contain_the_best_total_over_all_policies(method, recipe):
+    mdp = total_mdp(**recipe)
+    exact = optimal_total(mdp)
+    solution = attempt(method, mdp)
+    assert contains(solution.lower, exact, solution.upper)
+    np.testing.assert_array_equal(solution.finite, [abs(x) < INF for x in exact])
+    own = total_reward_of_chain(*chain_of(mdp, solution.policy.actions))
+    assert contains(solution.lower, own, solution.upper)
+    if recipe["kind"] != "nearly-decomposable" and method == "policy-iteration":
+        assert solution.gap <= 2e-6
+
+
+@pytest.mark.parametrize("method", METHODS[TotalRewardMDP])
+@settings(max_examples=40)
+@given(recipe=stationary_recipes(signs=(0,)))
+def test_rewards_of_both_signs_are_solved_or_refused(method, recipe):
+    """Refused: only where some policy gains for ever, has no defined total, or that is not provable."""
+    mdp = total_mdp(**recipe)
+    exact = optimal_total(mdp)
+    try:
+        solution = attempt(method, mdp)
+    except ValueError:
+        well_posed = exact is not None and not any(x == INF for x in exact)
+        assert not (well_posed and recipe["kind"] == "acyclic")
+        return
+    if exact is not None:
+        assert contains(solution.lower, exact, solution.upper)
+
+
+@pytest.mark.parametrize("method", METHODS[TotalRewardMDP])
+def test_the_free_cycle_that_misleads_value_iteration_from_above(method):
+    """States 0 and 1 may circle for free; to end at the goal 3 is worth 1 with probability 1/2."""
+    P = np.zeros((5, 2, 5))
+    P[0, 0, 1] = P[1, 0, 0] = P[1, 1, 0] = 1.0
+    P[0, 1, 2] = 1.0
+    P[2, :, 3] = P[2, :, 4] = 0.5
+    P[3, :, 4] = P[4, :, 4] = 1.0
+    r = np.zeros((5, 2))
+    r[3] = 1.0
+    solution = solve(TotalRewardMDP(P, r), method)
+    np.testing.assert_allclose(solution.value, [0.5, 0.5, 0.5, 1.0, 0.0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS[TotalRewardMDP])
+def test_a_grid_without_slips_takes_as_many_steps_as_it_is_away(method):
+    solution = solve(path_grid(width=4, height=3, slip=0.0), method)
+    row, column = np.divmod(np.arange(12), 4)
+    np.testing.assert_allclose(solution.value, row + column - 5.0, rtol=0, atol=1e-6)
+
+
+def test_a_pit_is_minus_infinity_and_the_rest_avoids_it():
+    solution = solve(path_grid(width=4, height=4, pit=True))
+    assert np.flatnonzero(~solution.finite).tolist() == [12]
+    assert solution.value[12] == solution.lower[12] == solution.upper[12] == -INF
+    assert solution.gap <= 2e-6
+    assert proper_states(path_grid(width=4, height=4, pit=True)).sum() == 15
+
+
+def test_a_gain_for_ever_is_plus_infinity_wherever_it_can_be_reached():
+    P = np.zeros((3, 2, 3))
+    P[0, 0, 1] = P[0, 1, 2] = 1.0
+    P[1, :, 1] = P[2, :, 2] = 1.0
+    solution = solve(TotalRewardMDP(P, [[0.0, 5.0], [0.1, 0.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(solution.value, [INF, INF, 0.0], rtol=0, atol=1e-6)
+    assert solution.policy.actions[:2].tolist() == [0, 0]
+
+
+def test_a_gain_for_ever_among_costs_is_refused():
+    P = np.zeros((2, 1, 2))
+    P[:, 0, 0] = 1.0
+    with pytest.raises(ValueError, match="rewards of both signs"):
+        solve(TotalRewardMDP(P, [[1.0], [-1.0]]))
+
+
+def test_a_larger_grid_agrees_between_methods():
+    mdp = path_grid(width=25, height=20, slip=0.3)
+    first, second = total.policy_iteration(mdp), total.interval_iteration(mdp)
+    assert (first.lower <= second.upper).all()
+    assert (second.lower <= first.upper).all()
+    assert first.gap <= 1e-9

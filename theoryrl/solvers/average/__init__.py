@@ -1,0 +1,46 @@
+"""Exact solvers of MDPs in the long-run average, with certificates.
+
+======================  =========================================================================
+solve for the gain      `auto`, `policy_iteration`, `multichain_policy_iteration`,
+                        `relative_value_iteration`, `linear_program`
+judge a policy          `gain_and_bias`, `bias_span`, `stationary_distributions`, `mixing_time`
+measure the model       `hitting_times`, `diameter`, and `theoryrl.solvers.communicating_classes`
+======================  =========================================================================
+
+Solvers of models whose transitions are only known to lie in a set have their own file beside these.
+"""
+
+from theoryrl.solvers.average.auto import auto
+from theoryrl.solvers.average.bias import bias_span, gain_and_bias
+from theoryrl.solvers.average.linear_program import linear_program
+from theoryrl.solvers.average.multichain import multichain_policy_iteration
+from theoryrl.solvers.average.policy_iteration import policy_iteration
+from theoryrl.solvers.average.relative_value_iteration import relative_value_iteration
+from theoryrl.solvers.average.solution import BiasSolution, GainSolution
+from theoryrl.solvers.average.stationary import (
+    MixingTime,
+    StationaryLaws,
+    mixing_time,
+    stationary_distributions,
+)
+from theoryrl.solvers.average.times import Diameter, TimeSolution, diameter, hitting_times
+
+__all__ = [
+    "BiasSolution",
+    "Diameter",
+    "GainSolution",
+    "MixingTime",
+    "StationaryLaws",
+    "TimeSolution",
+    "auto",
+    "bias_span",
+    "diameter",
+    "gain_and_bias",
+    "hitting_times",
+    "linear_program",
+    "mixing_time",
+    "multichain_policy_iteration",
+    "policy_iteration",
+    "relative_value_iteration",
+    "stationary_distributions",
+]

@@ -1,0 +1,66 @@
+"""Relaxation of symmetric positive definite systems: iterations, spectra, and bounds on counts."""
+
+from theoryrl.solvers.relaxation.iteration import (
+    LinearSolution,
+    LinearSolveError,
+    NotPositiveDefiniteError,
+    conjugate_gradients,
+    sor,
+    ssor,
+    ssor_pcg,
+)
+from theoryrl.solvers.relaxation.spectrum import (
+    Enclosure,
+    NotConsistentlyOrderedError,
+    adaptive_beta,
+    consistent_ordering,
+    defect_matrix,
+    jacobi_radius,
+    optimal_omega,
+    sor_spectral_radius,
+    spectral_radius,
+    young_omega,
+    young_radius,
+)
+from theoryrl.solvers.relaxation.surrogate import (
+    EnergyNorm,
+    NearAsymptotic,
+    SSORCondition,
+    energy_norm,
+    exact_energy_norm,
+    iteration_bound,
+    near_asymptotic,
+    ssor_condition,
+)
+from theoryrl.solvers.relaxation.tables import counts_at, iteration_table
+
+__all__ = [
+    "Enclosure",
+    "EnergyNorm",
+    "LinearSolution",
+    "LinearSolveError",
+    "NearAsymptotic",
+    "NotConsistentlyOrderedError",
+    "NotPositiveDefiniteError",
+    "SSORCondition",
+    "adaptive_beta",
+    "conjugate_gradients",
+    "consistent_ordering",
+    "counts_at",
+    "defect_matrix",
+    "energy_norm",
+    "exact_energy_norm",
+    "iteration_bound",
+    "iteration_table",
+    "jacobi_radius",
+    "near_asymptotic",
+    "optimal_omega",
+    "sor",
+    "sor_spectral_radius",
+    "spectral_radius",
+    "ssor",
+    "ssor_condition",
+    "ssor_pcg",
+    "young_omega",
+    "young_radius",
+]
