@@ -92,7 +92,7 @@ def queries(setting: Setting) -> Part:
         jobs = []
         for name, learner in contenders().items():
             longer = 3 if name == "Nash-MD" and beta == 0.1 else 1
-            jobs.append((game, learner, setting.scope.pick(min(cap, 1000), longer * cap)))
+            jobs.append((game, learner, setting.scope.pick(300, longer * cap)))
         for (name, _), kl in zip(contenders().items(), setting.map(divergences, jobs), strict=True):
             reached = kl <= ACCURACY
             first = np.where(reached.any(axis=0), reached.argmax(axis=0), np.inf)
@@ -133,7 +133,7 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 def cycle(setting: Setting) -> Part:
     """Paths in the simplex of rock, paper, scissors at beta = 0.01, and divergences over iterations."""
     game = rock_paper_scissors()
-    iterations = setting.scope.pick(100, 200)
+    iterations = setting.scope.pick(50, 200)
     best = regularized_equilibrium(game).log_policy
     runs = {
         "no half step": (OnlineIPO(2 / (1 + 2 * game.beta)), 1),
@@ -232,7 +232,7 @@ def contexts(setting: Setting) -> Part:
 
 def gradients(setting: Setting) -> Part:
     """Nash-MP by policy gradients from Bernoulli duels, for batches of three sizes."""
-    iterations = setting.scope.pick(5, 25)
+    iterations = setting.scope.pick(2, 25)
     plan = {16: setting.scope.pick(2, 5), 256: setting.scope.pick(1, 5), 4096: setting.scope.pick(1, 2)}
     jobs = [(B, iterations, seed) for B, seeds in plan.items() for seed in range(seeds)]
     curves: dict[int, list[np.ndarray]] = {B: [] for B in plan}
@@ -298,7 +298,7 @@ def _nash_md(ax: Axes, scope: Scope, numbers: dict[str, Any]) -> list[list[str]]
     """Nash-MD with decreasing and with constant steps, against both bounds."""
     reference = log_normalize(np.random.default_rng(1).normal(size=(1, 10)))
     game = RegularizedGame(PreferenceGame.random(10, np.random.default_rng(0)), 0.1, reference)
-    T = np.array([300, 1000, 3000, 10_000, 20_000])[: scope.pick(3, 5)]
+    T = np.array([300, 1000, 3000, 10_000, 20_000])[: scope.pick(2, 5)]
     curves = {
         "η_t = 2/(β(t+2))": divergences(game, NashMD(), int(T[-1]) + 1)[:, 0],
         "η = 0.5": divergences(game, NashMD(0.5), int(T[-1]) + 1)[:, 0],

@@ -13,8 +13,10 @@ from theoryrl.models import (
     ConservativeMDP,
     DiscountedMDP,
     EpisodicMDP,
+    PreferenceGame,
     RegularizedGame,
     RobustLinearMDP,
+    TrajectoryGame,
 )
 from theoryrl.solvers import backward_induction, exploitability_gap, policy_value
 
@@ -26,6 +28,7 @@ EPISODIC = [
     key for key in INSTANCES if isinstance(INSTANCES[key](), EpisodicMDP | ConservativeMDP | RobustLinearMDP)
 ]
 GAMES = [key for key in INSTANCES if isinstance(INSTANCES[key](), RegularizedGame)]
+UNREGULARISED = [key for key in INSTANCES if isinstance(INSTANCES[key](), PreferenceGame | TrajectoryGame)]
 STATIONARY = [key for key in INSTANCES if isinstance(INSTANCES[key](), AverageRewardMDP | DiscountedMDP)]
 
 
@@ -99,6 +102,13 @@ def test_a_game_has_something_to_gain(key):
     model = INSTANCES[key]()
     assert np.abs(model.game.skew).max() > 0.1
     assert exploitability_gap(model, model.log_reference).min() > 0
+
+
+@pytest.mark.parametrize("key", UNREGULARISED)
+def test_the_defaults_build_preferences_that_are_not_indifferent(key):
+    model = INSTANCES[key]()
+    game = model.preferences if isinstance(model, TrajectoryGame) else model
+    assert np.abs(game.skew).max() > 0.1
 
 
 @pytest.mark.parametrize("key", STATIONARY)
@@ -190,6 +200,14 @@ REJECTED = [
     ("random-tournament", {"n_actions": 0}, "n_actions must be at least 1; got 0"),
     ("bradley-terry", {"spread": -1.0}, r"spread must be positive; got -1\.0"),
     ("bradley-terry", {"n_actions": 10**6}, "P of shape .* needs .* GiB"),
+    ("three-cycle", {"b": 0.0}, r"b must be positive; got 0\.0"),
+    ("three-cycle", {"c": 1.5}, r"c must be .* got 1\.5"),
+    ("condorcet", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
+    ("condorcet", {"margin": 0.0}, r"margin must be positive; got 0\.0"),
+    ("condorcet", {"n_actions": 10**6}, "P of shape .* needs .* GiB"),
+    ("trajectory-preferences", {"horizon": 0}, "horizon must be at least 1; got 0"),
+    ("trajectory-preferences", {"horizon": 20}, "preferences of shape .* needs .* GiB"),
+    ("trajectory-preferences", {"transitive": -1.0}, r"transitive must be .* got -1\.0"),
     ("domingues-tree", {"n_actions": 1}, "n_actions must be at least 2; got 1"),
     ("domingues-tree", {"depth": 0}, "depth must be at least 1 and at most 30; got 0"),
     ("domingues-tree", {"depth": 30, "horizon": 40}, "P of shape .* needs .* GiB"),

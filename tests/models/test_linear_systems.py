@@ -8,7 +8,7 @@ from theoryrl.instances import heat_equation, random_spd, shifted_laplacian
 from theoryrl.instances.linear_systems import domain_laplacian, l_shape, laplacian
 from theoryrl.models import LinearSystems, RelaxationTuning, SPDMatrix, load, save
 from theoryrl.protocol import as_problem, relaxation_table
-from theoryrl.solvers import iteration_table
+from theoryrl.solvers import counts_at, iteration_table
 
 A = np.array([[4.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.5, 0.0, 2.0]])
 
@@ -154,3 +154,21 @@ def test_the_laplacian_of_a_domain_has_its_neighbours():
     np.testing.assert_array_equal(
         domain_laplacian(shape).toarray(), laplacian(4).toarray()[np.ix_(*[shape.ravel()] * 2)]
     )
+
+
+def test_a_shift_that_makes_a_system_indefinite_is_found_by_conjugate_gradients():
+    """-3 I shifts the Laplacian's smallest eigenvalue below zero, and leaves its diagonal positive."""
+    systems = LinearSystems(
+        (SPDMatrix.of(laplacian(5)),),
+        np.array([0]),
+        np.ones(1),
+        np.array([-3.0]),
+        np.ones((1, 25)),
+        np.array([0]),
+    )
+    tuning = RelaxationTuning(systems, np.array([1.0]), "ssor-pcg")
+    for count in (lambda: iteration_table(tuning), lambda: counts_at(tuning, np.array([1.5]))):
+        with pytest.raises(ValueError, match="A of system 0 must be positive definite"):
+            count()
+    diverging = RelaxationTuning(systems, np.array([1.0]), "sor", max_iterations=50)
+    assert iteration_table(diverging).tolist() == [[51]]

@@ -15,11 +15,13 @@ from theoryrl.models import (
     ConservativeMDP,
     DeterministicPolicy,
     EpisodicMDP,
+    HistoryPolicy,
     MatrixGame,
     OfflineDataset,
     Policy,
     PreferenceGame,
     RewardNoise,
+    TrajectoryGame,
     load,
     save,
     storage,
@@ -45,6 +47,10 @@ def examples():
         "PreferenceGame": PreferenceGame.random(3, rng, contexts=2),
         "RegularizedGame": PreferenceGame.random(3, rng).regularized(0.1, [0.2, 0.3, 0.5]),
         "MatrixGame": MatrixGame(rng.normal(size=(2, 3))),
+        "TrajectoryGame": TrajectoryGame(
+            rng.dirichlet(np.ones(2), (2, 2)), rng.dirichlet(np.ones(2)), 2, PreferenceGame.random(16, rng)
+        ),
+        "HistoryPolicy": HistoryPolicy([rng.dirichlet(np.ones(2), (4**h, 2)) for h in range(2)]),
     }
 
 
@@ -75,6 +81,9 @@ FIELDS += (
     "beta",
     "log_reference",
     "payoff",
+    "horizon",
+    "preferences",
+    "stages",
 )
 
 

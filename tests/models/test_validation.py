@@ -26,6 +26,7 @@ from theoryrl.models import (
     PreferenceGame,
     RegularizedGame,
     RewardNoise,
+    TrajectoryGame,
 )
 from theoryrl.models._validation import check_fraction, check_real
 
@@ -110,6 +111,17 @@ def constructors():
             },
             real=("log_reference",),
             bound=("log_reference",),
+        ),
+        "TrajectoryGame": Constructor(
+            TrajectoryGame,
+            {
+                "P": random_rows(rng, (S, A, S), False),
+                "rho": random_rows(rng, (S,), False),
+                "horizon": 1,
+                "preferences": PreferenceGame(np.full((S * A, S * A), 0.5)),
+            },
+            real=("P", "rho"),
+            distributions=("P", "rho"),
         ),
         "MatrixGame": Constructor(MatrixGame, {"payoff": rng.random((S, A))}, real=("payoff",)),
         "DiscountedMDP": Constructor(

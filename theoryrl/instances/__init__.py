@@ -46,6 +46,7 @@ from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
 from theoryrl.instances.robust_linear import random_robust_linear, repeated_mixture, unobserved_turn
+from theoryrl.instances.self_play import condorcet, three_cycle, trajectory_preferences
 
 Factory = Callable[..., Any]
 """A function that returns a model."""
@@ -97,6 +98,9 @@ INSTANCES: Registry[Factory] = Registry(
         ("alternating-laplacian", alternating_laplacian),
         ("heat-equation", heat_equation),
         ("random-spd", random_spd),
+        ("three-cycle", three_cycle),
+        ("condorcet", condorcet),
+        ("trajectory-preferences", trajectory_preferences),
     ],
 )
 
@@ -112,6 +116,7 @@ __all__ = [
     "bradley_terry",
     "coin",
     "combination_lock",
+    "condorcet",
     "coupon",
     "discounted_garnet",
     "discounted_gridworld",
@@ -148,5 +153,7 @@ __all__ = [
     "rock_paper_scissors",
     "shifted_laplacian",
     "shifting_levels",
+    "three_cycle",
+    "trajectory_preferences",
     "unobserved_turn",
 ]

@@ -43,13 +43,16 @@ from theoryrl.learners.baselines.recovering import (
     RoundRobinOracle,
     UCBGreedy,
 )
+from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.dr_rpo import DRRPO
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
+from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
+from theoryrl.learners.trajectory_spo import TrajectorySPO
 from theoryrl.learners.tuner import RelaxationTuner
 
 _ALL: tuple[type[Any], ...] = (
@@ -70,19 +73,6 @@ _ALL: tuple[type[Any], ...] = (
     LSVIUCB,
     RPO,
     WeDriveU,
-    NashMP,
-    NashProx,
-    NashMPPG,
-    NashMD,
-    NashMDPG,
-    NashEMA,
-    OnlineIPO,
-    INPO,
-    EGPO,
-    OMWU,
-    MMD,
-    MPO,
-    IteratedReference,
     PeriodicUCB,
     UCBGreedy,
     BlockingUCB,
@@ -102,6 +92,25 @@ _ALL: tuple[type[Any], ...] = (
     ThompsonSampling,
     Exp3,
     FixedArm,
+    NashMP,
+    NashProx,
+    NashMPPG,
+    NashMD,
+    NashMDPG,
+    NashEMA,
+    OnlineIPO,
+    INPO,
+    EGPO,
+    OMWU,
+    MMD,
+    MPO,
+    IteratedReference,
+    SPO,
+    TrajectorySPO,
+    QueueSPO,
+    RewardModelLearner,
+    TrajectoryRewardModel,
+    DuellingHedge,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -121,6 +130,7 @@ __all__ = [
     "OMWU",
     "PSRL",
     "RPO",
+    "SPO",
     "UCB1",
     "UCBVI",
     "AlwaysBaseline",
@@ -128,6 +138,7 @@ __all__ = [
     "BlockingUCB",
     "Budget",
     "ChebCB",
+    "DuellingHedge",
     "EpsMix",
     "Exp3",
     "FixedArm",
@@ -151,11 +162,15 @@ __all__ = [
     "OracleMixture",
     "PeriodicOracle",
     "PeriodicUCB",
+    "QueueSPO",
     "RandomOffsetsOracle",
     "RelaxationTuner",
+    "RewardModelLearner",
     "RoundRobinOracle",
     "StepMix",
     "ThompsonSampling",
+    "TrajectoryRewardModel",
+    "TrajectorySPO",
     "TsallisINF",
     "UCBGreedy",
     "WeDriveU",

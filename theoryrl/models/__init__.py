@@ -29,6 +29,7 @@ from theoryrl.models.schedules import (
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP, StationaryMDP
 from theoryrl.models.storage import load, save
 from theoryrl.models.total import TotalRewardMDP
+from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame, list_trajectories
 from theoryrl.models.transitions import SparseTransitions
 from theoryrl.models.uncertainty import Uncertainty
 
@@ -39,6 +40,7 @@ __all__ = [
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "HistoryPolicy",
     "ImplicitMDP",
     "IndexRule",
     "LinearMDP",
@@ -65,11 +67,13 @@ __all__ = [
     "StationaryMDP",
     "StochasticBandit",
     "TotalRewardMDP",
+    "TrajectoryGame",
     "Uncertainty",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",
     "from_toolbox",
+    "list_trajectories",
     "load",
     "save",
     "stationary_to_toolbox",

@@ -35,6 +35,7 @@ from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
 from theoryrl.models.total import TotalRewardMDP
+from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame
 from theoryrl.models.transitions import SparseTransitions
 from theoryrl.models.uncertainty import Uncertainty
 
@@ -59,6 +60,8 @@ KINDS: Mapping[str, type[Any]] = {
         StochasticBandit,
         MatrixGame,
         IndexRule,
+        HistoryPolicy,
+        MatrixGame,
         MixturePolicy,
         OfflineDataset,
         OffsetSchedule,
@@ -74,6 +77,7 @@ KINDS: Mapping[str, type[Any]] = {
         SparseTransitions,
         Uncertainty,
         TotalRewardMDP,
+        TrajectoryGame,
     )
 }
 

@@ -15,6 +15,7 @@ from theoryrl.models import (
     RelaxationTuning,
     RobustLinearMDP,
     StochasticBandit,
+    TrajectoryGame,
 )
 from theoryrl.protocol.bandit import (
     ArmDecision,
@@ -46,6 +47,7 @@ from theoryrl.protocol.preference import (
 from theoryrl.protocol.recovering import RecoveringDecision, RecoveringProblem, RecoveringSpec
 from theoryrl.protocol.relaxation import pose_relaxation, relaxation_table
 from theoryrl.protocol.trace import Trace
+from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, TrajectorySpec
 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
@@ -57,6 +59,7 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     StochasticBandit: (BanditProblem, "bandit"),
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
+    TrajectoryGame: (TrajectoryProblem, "trajectories"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -135,6 +138,9 @@ __all__ = [
     "Run",
     "Streams",
     "Trace",
+    "TrajectoryDecision",
+    "TrajectoryProblem",
+    "TrajectorySpec",
     "as_problem",
     "play",
     "pose_relaxation",

@@ -1,7 +1,8 @@
 """Playing a preference game: one round is one query, about a policy that the learner names.
 
 A query is answered exactly, with the field ``A mu`` of the policy mu that was asked about (one matrix-vector
-product per context), or by duels: pairs of actions, one from each of two policies, and who won.
+product per context), or by duels: pairs of actions, one from each of two policies, and who won; or every
+action against the same few opponents, which estimates the field.
 
 What is scored is the policy that the learner holds. Its value is what it guarantees against every
 opponent: 1/2 minus its exploitability gap, averaged over contexts; the best possible value is 1/2. So the
@@ -83,9 +84,10 @@ class PreferenceDecision(NamedTuple):
     query
         Logarithms of the policy asked about, the opponent: shape [X, n].
     challenger
-        Logarithms of the policy that duels with it: shape [X, n]; None asks for the exact field.
+        Logarithms of the policy that duels with it: shape [X, n]; None asks for the field.
     duels
-        Number of duels, if there is a challenger.
+        Number of duels. Without a challenger: of opponents in each context, drawn from the policy asked
+        about, against whom every action has one duel; 0 asks for the exact field.
     diagnostics
         Numbers for the trace.
     """
@@ -127,10 +129,22 @@ class PreferenceEnvironment:
         """Take over a new decision; there is nothing to prepare."""
 
     def interact(self, decision: PreferenceDecision, rounds: int) -> Outcome:
-        """Answer one query: the observation is a field [X, n], or `Duels`."""
+        """Answer one query: the observation is a field [X, n], exact or estimated, or `Duels`."""
         if decision.challenger is None:
-            return Outcome(self._problem.field(decision.query), 1, True)
+            exact = decision.duels == 0
+            field = self._problem.field(decision.query) if exact else self._estimate(decision)
+            return Outcome(field, 1, True)
         return Outcome(self._duel(decision.challenger, decision.query, decision.duels), 1, True)
+
+    def _estimate(self, decision: PreferenceDecision) -> LogPolicy:
+        """Return the mean win of every action against opponents of the query, minus 1/2."""
+        skew, rng = self._problem.preferences.skew, self._rng
+        B = check_count("duels", decision.duels)
+        X, n = decision.query.shape
+        contexts = np.repeat(np.arange(X), B)
+        opponents = _draw(np.exp(decision.query), rng, contexts)
+        won = rng.random((X * B, n)) < 0.5 + skew[contexts, :, opponents]
+        return np.asarray(won.reshape(X, B, n).mean(axis=1) - 0.5)
 
     def _duel(self, challenger: LogPolicy, opponent: LogPolicy, duels: int) -> Duels:
         game, rng = self._problem.preferences, self._rng

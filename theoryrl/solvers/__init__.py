@@ -21,6 +21,7 @@ from theoryrl.models import (
     RobustLinearMDP,
     RobustMDP,
     TotalRewardMDP,
+    TrajectoryGame,
 )
 from theoryrl.solvers import (
     average,
@@ -63,9 +64,26 @@ from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.relaxation import *  # noqa: F403
 from theoryrl.solvers.robust import *  # noqa: F403
+from theoryrl.solvers.social_choice import (
+    RewardModel,
+    borda_scores,
+    bradley_terry_rewards,
+    condorcet_margin,
+    condorcet_winner,
+    copeland_scores,
+)
 from theoryrl.solvers.solution import Solution
 from theoryrl.solvers.tabular_class import *  # noqa: F403
 from theoryrl.solvers.total import proper_states
+from theoryrl.solvers.trajectory import (
+    TrajectorySolution,
+    behaviour_of,
+    best_trajectory_response,
+    soft_trajectory_response,
+    trajectory_exploitability,
+    trajectory_law,
+    trajectory_winner,
+)
 
 _ROBUST: Registry[Callable[..., Solution]] = Registry(
     "method",
@@ -93,14 +111,6 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
     ),
     RobustMDP: _ROBUST,
     RobustLinearMDP: _ROBUST,
-    PreferenceGame: Registry(
-        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
-    ),
-    RegularizedGame: Registry(
-        "method",
-        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
-    ),
-    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
     DiscountedMDP: Registry(
         "method",
         [
@@ -135,6 +145,15 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("periodic", recovering.purely_periodic),
         ],
     ),
+    PreferenceGame: Registry(
+        "method", [(name, partial(preference.von_neumann_winner, method=name)) for name in WINNER_METHODS]
+    ),
+    RegularizedGame: Registry(
+        "method",
+        [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
+    ),
+    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
+    TrajectoryGame: Registry("method", [("linear-program", trajectory_winner)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
@@ -200,6 +219,19 @@ __all__ = [
     "stationary_distributions",
     "total",
     "value_iteration",
+    "RewardModel",
+    "TrajectorySolution",
+    "behaviour_of",
+    "best_trajectory_response",
+    "borda_scores",
+    "bradley_terry_rewards",
+    "condorcet_margin",
+    "condorcet_winner",
+    "copeland_scores",
+    "soft_trajectory_response",
+    "trajectory_exploitability",
+    "trajectory_law",
+    "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
     *robust.__all__,
