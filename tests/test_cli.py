@@ -468,7 +468,7 @@ def test_solve_bounds_the_robust_values_of_a_discounted_model(tmp_path):
     models.save(model, tmp_path / "model.npz")
     found = json.loads(call("solve", tmp_path / "model.npz", "--uncertainty", "tv:0.1", "--json").output)
     # V = r + (0.6 V_0 + 0.4 V_1) / 2 has V_1 = V_0 + 1, so V_0 = 0.4.
-    lowest = found["states"]["lowest"]
+    lowest = found["lowest"]
     assert lowest["state"] == 0
     assert lowest["lower"] <= 0.4 <= lowest["upper"]
     assert found["gap"] <= 2e-9
