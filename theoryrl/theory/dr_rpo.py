@@ -120,7 +120,7 @@ THEOREMS = (
         source=_PAGE + ", the gap is of second order",
         kind=Kind.RATE,
         mark=Mark.OURS,
-        slopes=(1.9, 2.1),
+        slopes=(1.98, 2.02),
         evidence=planning.vanishing_errors,
     ),
     Theorem(
