@@ -191,6 +191,8 @@ def temperatures(scope: Scope) -> Iterator[Sides]:
     for index in range(scope.pick(40, 400)):
         eta = float(10 ** rng.uniform(-3, 0.5))
         model = regularised_model(rng, eta)
+        if model.nominal.n_actions == 1:
+            continue  # nothing to regularise: both sides are zero
         hard = RobustMDP(model.nominal, model.uncertainty)
         cost = optimum(hard).value - optimum(model).value
         rarest = float(model.reference_policy.min())
