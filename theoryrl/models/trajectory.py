@@ -138,9 +138,9 @@ class HistoryPolicy(Frozen):
         return len(self.stages)
 
     @property
-    def probabilities(self) -> Float[np.ndarray, "S A"]:
-        """Action probabilities of the first stage, where there is no history yet."""
-        return self.stages[0][0]
+    def probabilities(self) -> Float[np.ndarray, "1 S A"]:
+        """Action probabilities of the first stage, where there is one history, the empty one."""
+        return self.stages[0]
 
     def __repr__(self) -> str:
         S, A = self.stages[0].shape[1:]
