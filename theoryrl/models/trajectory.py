@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -131,6 +132,11 @@ class HistoryPolicy(Frozen):
             check_distribution(name, array)
             checked.append(array)
         object.__setattr__(self, "stages", tuple(checked))
+
+    def __setstate__(self, state: tuple[dict[str, Any], list[str]]) -> None:
+        super().__setstate__(state)
+        for stage in self.stages:
+            stage.setflags(write=False)
 
     @property
     def horizon(self) -> int:

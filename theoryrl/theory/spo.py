@@ -43,19 +43,19 @@ def hedge_regret(run: SelfPlayRun) -> Float[np.ndarray, "T 1"]:
 
 
 def rvu(run: SelfPlayRun) -> Float[np.ndarray, "T X"]:
-    """Ln n / eta + eta sum |u_s - u_{s-1}|^2 - sum |p_s - p_{s-1}|^2 / (4 eta)."""
+    """``ln n / eta + eta sum |u_s - u_{s-1}|^2 - sum |p_s - p_{s-1}|^2 / (4 eta)``."""
     return np.asarray(np.log(run.n) / run.eta + run.eta * run.variation - run.path / (4 * run.eta))
 
 
 def utility_moves(run: SelfPlayRun) -> Float[np.ndarray, " N"]:
-    """|u_s - u_{s-1}|_inf over |p_s - p_{s-1}|_1, where the latter is not rounding."""
+    """``|u_s - u_{s-1}|_inf`` over ``|p_s - p_{s-1}|_1``, where the latter is not rounding."""
     u = np.abs(np.diff(run.fed, axis=0)).max(axis=2)
     p = np.abs(np.diff(run.played, axis=0)).sum(axis=2)
     return np.asarray(u[p > 1e-8] / p[p > 1e-8])
 
 
 def projection_regret(run: SelfPlayRun) -> Float[np.ndarray, "T X"]:
-    """(1 - 1/n) / (2 eta) + eta sum |u_s|_2^2 / 2."""
+    """``(1 - 1/n) / (2 eta) + eta sum |u_s|_2^2 / 2``."""
     squares = np.cumsum((run.fed**2).sum(axis=2), axis=0)
     return np.asarray((1 - 1 / run.n) / (2 * run.eta) + run.eta * squares / 2)
 
