@@ -251,6 +251,12 @@ def test_wins_taken_for_losses_lose_the_condorcet_winner(key: str) -> None:
     assert verdict(key, runs) is Verdict.VIOLATED
 
 
+def test_steps_that_the_proof_does_not_cover_do_not_count() -> None:
+    runs = condorcet_mutants(lambda margin: SPO(eta=0.9 * margin))
+    for key in ("condorcet-step", "condorcet-monotone", "condorcet-regret", "condorcet", "condorcet-linear"):
+        assert verdict(key, runs) is Verdict.INCONCLUSIVE
+
+
 def test_without_a_condorcet_winner_there_is_no_fast_rate() -> None:
     """The claim for a margin that the game does not have fails."""
     run = self_play_run(random_game(np.random.default_rng(0), "tournament", 9), SPO(margin=1.0), 200, "none")

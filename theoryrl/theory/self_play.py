@@ -7,7 +7,7 @@ regret from what the learner was fed, so that a wrong opponent shows as a differ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -384,9 +384,9 @@ RATE_ROUNDS = (32, 64, 128, 256, 512, 1024)
 
 
 def rate_curve(scope: Scope, learner: SPO) -> Iterator[Curve]:
-    """Yield the mean exploitability over games of 20 actions, each horizon a run of its own."""
-    games = [PreferenceGame.random(20, np.random.default_rng([90, i])) for i in range(8)]
-    ends = [np.mean([2 * (0.5 - play(game, learner, T).values[-1]) for game in games]) for T in RATE_ROUNDS]
+    """Yield the mean exploitability over eight games of 20 actions, each horizon a run of its own."""
+    games = PreferenceGame.random(20, np.random.default_rng(90), contexts=8)
+    ends = [2 * (0.5 - float(play(games, learner, T).values[-1])) for T in RATE_ROUNDS]
     sizes = np.array(RATE_ROUNDS, dtype=float)
     yield Curve("20 actions", sizes, np.array(ends)[:, None], "rounds T", "exploitability", exact=True)
 
@@ -569,10 +569,10 @@ def winner_cases(scope: Scope) -> Iterator[WinnerCase]:
         )
 
 
-def borda_inversions(game: PreferenceGame, rewards: Sequence[float] | None = None) -> int:
+def borda_inversions(game: PreferenceGame, rewards: Float[np.ndarray, " n"] | None = None) -> int:
     """Return how many pairs the reward model of uniform pairs orders otherwise than the Borda scores."""
     n = game.n_actions
     scores = borda_scores(game)[0]
-    fitted = fitted_rewards(np.full((n, n), 2 / n**2), 2 / n * (scores - 0.5)) if rewards is None else rewards
-    r = np.asarray(fitted)
+    fitted = fitted_rewards(np.full((n, n), 2 / n**2), 2 / n * (scores - 0.5))
+    r = fitted if rewards is None else rewards
     return int(((r[:, None] - r[None, :]) * (scores[:, None] - scores[None, :]) < 0).sum()) // 2

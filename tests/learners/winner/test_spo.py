@@ -128,7 +128,7 @@ def test_the_projection_is_the_closest_distribution(seed, n):
     v = np.random.default_rng(seed).normal(size=(3, n)) * 2
     expected = [closest(row) for row in v]
     np.testing.assert_allclose(project_to_simplex(v), expected, atol=1e-10)
-    np.testing.assert_array_equal(project_to_simplex(v[:, :1] * 9), np.ones((3, 1)))
+    np.testing.assert_allclose(project_to_simplex(v[:, :1] * 9), np.ones((3, 1)), atol=ROUNDING)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -144,7 +144,7 @@ def reduced(L, p, arm, loss, t):
         (TsallisINF(), weights(tsallis(2), importance)),
         (TsallisINF(estimator="reduced-variance"), weights(tsallis(4), reduced)),
     ],
-    ids=repr,
+    ids=lambda part: part.key if hasattr(part, "key") else "",
 )
 def test_a_learner_pulls_the_arms_that_its_definition_in_plain_python_pulls(learner, rule):
     trace = play(BANDIT, learner, 250, 0)
