@@ -285,6 +285,15 @@ class WidthWithoutRoot(PeriodicUCB):
         state.U[:] = np.where(state.n > 0, np.minimum(means + state.radius, 1.0), 1.0)
 
 
+class WideRadius(PeriodicUCB):
+    """Widths three times those of the theory; an audit with the learner's own radius would find nothing."""
+
+    def init(self, spec: Any, rng: np.random.Generator) -> Any:
+        state = super().init(spec, rng)
+        state.radius *= 3
+        return state
+
+
 class OneArm(PeriodicUCB):
     """Plans, and then plays a single arm of the plan."""
 
@@ -360,6 +369,7 @@ class Forgetful(PeriodicUCB):
         (NoWidth, phases.repeated_runs, ["optimism"]),
         (WrongWayMinimum, phases.repeated_runs, ["optimism"]),
         (WidthWithoutRoot, phases.repeated_runs, ["width"]),
+        (WideRadius, phases.repeated_runs, ["width"]),
         (OneArm, phases.small_runs, ["planned", "optimistic-plan"]),
         (HalfSpeed, phases.small_runs, ["phase-loss"]),
         (UsesFirstPull, phases.small_runs, ["fresh-samples"]),
