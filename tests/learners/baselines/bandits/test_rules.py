@@ -233,5 +233,7 @@ def test_options_outside_the_theory_are_marked():
     assert not UCB1(bonus_scale=0.5).guaranteed
     assert not KLUCB(c=0.0).guaranteed
     assert not TsallisINF(scale="running-mean").guaranteed
+    assert not TsallisINF(rate="horizon", estimator="reduced-variance").guaranteed
+    assert TsallisINF(estimator="reduced-variance").guaranteed
     assert not Exp3(rate_scale=2.0).guaranteed
     assert all(learner.guaranteed for learner in (UCB1(), KLUCB(), TsallisINF(), Exp3()))
