@@ -256,6 +256,20 @@ def test_a_range_that_is_too_small_is_refused_before_a_bound_could_miss_it() -> 
 # Theorem 2.1, and its contextual form.
 
 
+def test_theorem_2_1_catches_the_wrong_sign_at_its_own_width() -> None:
+    runs = relaxation_bandits.fixed_runs(SCOPE, lambda: MutantTsallis(rate="horizon", mutant=WrongSign))
+    assert caught("sor.regret", list(runs))
+
+
+def test_the_comparator_of_theorem_2_1_is_the_least_sum_off_the_mesh_too() -> None:
+    run = next(iter(relaxation_bandits.fixed_runs(SCOPE)))
+    fine = np.linspace(1, 1.95, 5000)
+    pairs = zip(run.surrogates, run.betas, strict=True)
+    sums = run.frequencies @ np.array([near.at(beta, fine) for near, beta in pairs])
+    assert run.comparator <= sums.min() * (1 + 1e-6)  # the spacing squared, at most
+    assert run.comparator < (run.frequencies @ run.values).min()
+
+
 def test_theorem_2_1_needs_its_regret_term() -> None:
     runs = list(relaxation_bandits.fixed_runs(SCOPE))
     without = {"bound": lambda run: (run.comparator - run.run.T) / (run.run.K * run.run.T)}

@@ -98,6 +98,12 @@ def radii_near_the_optimum(scope: Scope) -> Iterator[Radii]:
     yield from _radii(scope, near=True)
 
 
+def all_radii(scope: Scope) -> Iterator[Radii]:
+    """Yield both: parameters near omega* and anywhere else in (0, 2)."""
+    yield from radii(scope)
+    yield from radii_near_the_optimum(scope)
+
+
 def _radii(scope: Scope, near: bool) -> Iterator[Radii]:
     rng = np.random.default_rng([scope.seed, 52])
     for index in range(scope.pick(30, 300)):
