@@ -406,7 +406,7 @@ THEOREMS: tuple[Theorem, ...] = (
     ),
     Theorem(
         key="sor.degenerate-target",
-        statement="For one target the count jumps, where for random targets it hardly moves (tenfold).",
+        statement="For one target the count jumps ten times as far as the mean over some drawn at random.",
         source=_PAGE + ", a degenerate target",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
