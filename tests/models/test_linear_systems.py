@@ -1,5 +1,7 @@
 """Systems and sequences of them: what is kept is what was given, and what is wrong is named."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -41,6 +43,40 @@ def test_dominance_proves_definiteness_only_with_a_strict_row_in_every_part():
     ring = 2 * np.eye(4) - np.roll(np.eye(4), 1, axis=0) - np.roll(np.eye(4), -1, axis=0)
     with pytest.raises(ValueError, match="positive definite"):
         SPDMatrix.of(ring - 1e-9 * np.eye(4))
+
+
+def neumann(rows, columns):
+    """The Laplacian of a grid without boundary values: singular, constants are its kernel."""
+
+    def path(n):
+        steps = np.diff(np.eye(n), axis=0)
+        return steps.T @ steps
+
+    return np.kron(path(rows), np.eye(columns)) + np.kron(np.eye(rows), path(columns))
+
+
+def accepted(factor, rows):
+    for columns in range(2, 8):
+        with contextlib.suppress(ValueError):
+            yield SPDMatrix.of(factor * neumann(rows, columns))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.3])
+def test_a_singular_matrix_is_never_proved_definite_though_rounding_gives_it_a_factor(factor):
+    """Neither by a Cholesky factor, nor by sums of rows that round to less than the diagonal."""
+    kept = [matrix for rows in range(2, 8) for matrix in accepted(factor, rows)]
+    assert kept  # some have a factor
+    assert not any(matrix.definite for matrix in kept)
+    weights = np.random.default_rng(0).random((50, 50))
+    graph = np.triu(weights, 1) + np.triu(weights, 1).T
+    large = np.kron(np.eye(45), np.diag(graph.sum(axis=1)) - graph)  # 2250 unknowns: dominance decides
+    assert not SPDMatrix.of(sparse.csr_array(large)).definite
+
+
+def test_an_ill_conditioned_matrix_is_proved_definite_whatever_its_units():
+    units = np.diag(10.0 ** np.arange(-6, 4))
+    hilbert_like = np.eye(10) + 0.999 * (np.ones((10, 10)) - np.eye(10))
+    assert SPDMatrix.of(units @ hilbert_like @ units).definite
 
 
 @pytest.mark.parametrize(

@@ -201,3 +201,23 @@ def test_energy_and_condition_bounds_of_a_diagonal_matrix_are_exact(name):
     A = np.diag(np.diag(MATRICES[name]))
     assert abs(ssor_condition(A).bound(1.0) - 1) < 1e-12
     assert energy_norm(A).bound(1.0) < 1e-7
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        jacobi_radius,
+        ssor_condition,
+        energy_norm,
+        lambda A, **system: near_asymptotic(A, [1.0, 1.5], **system),
+        lambda A, **system: sor_spectral_radius(A, 1.2, **system),
+        lambda A, **system: exact_energy_norm(A, 1.2, **system),
+    ],
+)
+def test_bounds_refuse_a_scale_or_shift_that_leaves_no_positive_definite_matrix(bound):
+    A = laplacian(4)  # smallest eigenvalue .76
+    bound(A, scale=2.0, shift=-1.5)
+    with pytest.raises(ValueError, match=r"shift must leave a positive definite matrix; at -1\.5"):
+        bound(A, shift=-1.5)
+    with pytest.raises(ValueError, match=r"scale must be positive; got -1\.0"):
+        bound(A, scale=-1.0)
