@@ -276,13 +276,7 @@ class RegularizedGame(Frozen):
             raise ValueError(
                 f"beta must be positive; got {self.beta!r} (without regularisation solve the PreferenceGame)"
             )
-        logits = real_array("log_reference", self.log_reference, self.game.shape)
-        total = logsumexp(logits, axis=1)
-        wrong = np.abs(total) > SKEW_TOLERANCE
-        if wrong.any():
-            (x,) = first_index(wrong)
-            mass = float(np.exp(total[x]))
-            raise ValueError(f"log_reference[{x}, :] must be normalised; its probabilities sum to {mass!r}")
+        logits = log_policy_array("log_reference", self.log_reference, self.game.shape)
         object.__setattr__(self, "beta", beta)
         object.__setattr__(self, "log_reference", logits)
 
@@ -312,6 +306,18 @@ class MatrixGame(Frozen):
 
     def __repr__(self) -> str:
         return f"MatrixGame(n={self.payoff.shape[0]}, m={self.payoff.shape[1]})"
+
+
+def log_policy_array(name: str, value: Any, shape: tuple[int, int]) -> Float[np.ndarray, "X n"]:
+    """Return `value` as the finite, normalised logarithms of a policy of this shape; raise if it is none."""
+    logits = real_array(name, value, shape)
+    total = logsumexp(logits, axis=1)
+    wrong = np.abs(total) > SKEW_TOLERANCE
+    if wrong.any():
+        (x,) = first_index(wrong)
+        mass = float(np.exp(total[x]))
+        raise ValueError(f"{name}[{x}, :] must be normalised; its probabilities sum to {mass!r}")
+    return logits
 
 
 def _check_pairs(name: str, array: np.ndarray, total: float) -> None:
