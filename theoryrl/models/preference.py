@@ -141,7 +141,9 @@ class PreferenceGame(Frozen):
         dims = count_axes("wins", wins)
         if dims not in (2, 3):
             raise ValueError(f"wins must have shape (n, n) or (X, n, n); got {dims} axes")
-        beats = real_array("wins", np.asarray(wins, dtype=np.float64), ("X", "n", "n")[3 - dims :])
+        given = np.asarray(wins)
+        numbers = given.astype(np.float64) if given.dtype == np.bool_ else given
+        beats = real_array("wins", numbers, ("X", "n", "n")[3 - dims :])
         wrong = (beats != 0) & (beats != 1)
         if wrong.any():
             index = first_index(wrong)
@@ -176,9 +178,9 @@ class PreferenceGame(Frozen):
         check_interval("counts", W, 0.0, np.inf)
         check_real("prior", prior, low=0.0)
         mirrored = np.swapaxes(W, -1, -2)
-        total = W + mirrored + 2 * prior
-        half = (W - mirrored) / 2
-        A = np.divide(half, total, out=np.zeros_like(half), where=total > 0)
+        mean = W / 2 + mirrored / 2 + prior  # halves, for the sum of the largest floats is infinite
+        quarter = W / 4 - mirrored / 4
+        A = np.divide(quarter, mean, out=np.zeros_like(mean), where=mean > 0)
         return cls(0.5 + A, rho)
 
     @classmethod
