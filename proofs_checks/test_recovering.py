@@ -217,6 +217,19 @@ def test_offsets_that_are_all_zero_fall_short() -> None:
     assert violated("random-offsets", schedules.offset_draws(SCOPE, aligned))
 
 
+def test_an_instance_with_room_to_spare_does_not_hide_one_that_falls_short() -> None:
+    """Two of the blocking arms are never pulled; over all draws together the mean is still enough."""
+
+    def without_two_arms(policy: Any, rng: np.random.Generator) -> OffsetSchedule:
+        draw = policy.draw(rng)
+        idle = (np.arange(policy.bandit.n_arms) < 2) & (policy.bandit.n_arms == 12)
+        return replace(draw, periods=np.where(idle, 0, draw.periods), offsets=np.where(idle, 0, draw.offsets))
+
+    draws = list(schedules.offset_draws(SCOPE, without_two_arms))
+    assert np.mean([draw.guarantee - draw.average for draw in draws]) < -0.01
+    assert violated("random-offsets", draws)
+
+
 def test_greedy_that_pulls_blocked_arms_falls_short() -> None:
     """An arm that is pulled while it is blocked starts its delay anew."""
     rng = np.random.default_rng(0)
@@ -270,6 +283,15 @@ class WidthWithoutRoot(PeriodicUCB):
     def refresh(self, state: Any) -> None:
         means = state.s / np.maximum(state.n, 1)
         state.U[:] = np.where(state.n > 0, np.minimum(means + state.radius, 1.0), 1.0)
+
+
+class WideRadius(PeriodicUCB):
+    """Widths three times those of the theory; an audit with the learner's own radius would find nothing."""
+
+    def init(self, spec: Any, rng: np.random.Generator) -> Any:
+        state = super().init(spec, rng)
+        state.radius *= 3
+        return state
 
 
 class OneArm(PeriodicUCB):
@@ -347,6 +369,7 @@ class Forgetful(PeriodicUCB):
         (NoWidth, phases.repeated_runs, ["optimism"]),
         (WrongWayMinimum, phases.repeated_runs, ["optimism"]),
         (WidthWithoutRoot, phases.repeated_runs, ["width"]),
+        (WideRadius, phases.repeated_runs, ["width"]),
         (OneArm, phases.small_runs, ["planned", "optimistic-plan"]),
         (HalfSpeed, phases.small_runs, ["phase-loss"]),
         (UsesFirstPull, phases.small_runs, ["fresh-samples"]),

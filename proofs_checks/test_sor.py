@@ -131,6 +131,16 @@ def test_errors_in_alpha_and_in_the_lipschitz_constants_are_caught(surrogates: l
                   bound=lambda c: c.right()[1][:-1])  # fmt: skip
 
 
+@pytest.mark.parametrize("end", [lambda beta, largest: beta**2, lambda beta, largest: largest - 1])
+def test_alpha_needs_both_ends_of_the_interval(surrogates: list[Any], end: Any) -> None:
+    def cap(case: relaxation.Surrogate) -> float:
+        tau = case.near.tau
+        alpha = tau + (1 - tau) * end(case.beta, relaxation.LARGEST)
+        return 1 + math.log(relaxation.EPS) / math.log(alpha)
+
+    assert caught("sor.surrogate-cap", surrogates, bound=cap)
+
+
 def test_rounding_down_has_no_such_price(surrogates: list[Any]) -> None:
     """Left of omega* the slope is unbounded: U(y) - U(x) for y < x."""
 
@@ -254,6 +264,23 @@ def test_a_range_that_is_too_small_is_refused_before_a_bound_could_miss_it() -> 
 
 
 # Theorem 2.1, and its contextual form.
+
+
+def test_theorem_2_1_does_not_hold_for_the_wrong_sign() -> None:
+    """Every run exceeds the bound, by less than what sixty runs make certain: hence no violation."""
+    runs = relaxation_bandits.fixed_runs(SCOPE, lambda: MutantTsallis(rate="horizon", mutant=WrongSign))
+    cases = list(runs)
+    assert all(case.total > case.bound for case in cases)
+    assert check(THEOREMS["sor.regret"], cases).verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_comparator_of_theorem_2_1_is_the_least_sum_off_the_mesh_too() -> None:
+    run = next(iter(relaxation_bandits.fixed_runs(SCOPE)))
+    fine = np.linspace(1, 1.95, 5000)
+    pairs = zip(run.surrogates, run.betas, strict=True)
+    sums = run.frequencies @ np.array([near.at(beta, fine) for near, beta in pairs])
+    assert run.comparator <= sums.min() * (1 + 1e-6)  # the spacing squared, at most
+    assert run.comparator < (run.frequencies @ run.values).min()
 
 
 def test_theorem_2_1_needs_its_regret_term() -> None:

@@ -444,6 +444,47 @@ def test_a_constrained_model_in_a_file_is_solved(tmp_path):
     assert answer["value"] == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("text", ["tv:0.1", "kl:0.05", "chi2:0.1", "wasserstein:0.2", "l1-penalty:1"])
+def test_solve_answers_for_the_worst_kernel_of_a_set(text):
+    plain = json.loads(call("solve", "riverswim:horizon=7", "--json").output)
+    robust = json.loads(call("solve", "riverswim:horizon=7", "--uncertainty", text, "--json").output)
+    assert robust["method"] == "robust value iteration"
+    assert robust["lower"] <= robust["value"] <= robust["upper"]
+    assert robust["lower"] <= plain["upper"]
+
+
+def test_solve_knows_both_kinds_of_rectangularity_and_robust_instances():
+    shared = ("--uncertainty", "l1:0.2", "--rectangularity", "s")
+    answers = [json.loads(call("solve", "hazard", *o, "--json").output) for o in (shared, shared[:2])]
+    assert answers[0]["value"] >= answers[1]["value"]
+    known = json.loads(call("solve", "five-state:radius=0.6", "--json").output)
+    assert known["value"] == pytest.approx(0.99098, abs=1e-5)
+    ascent = call("solve", "five-state:temperature=0.1", "--method", "robust-mirror-ascent")
+    assert "robust mirror ascent" in ascent.output
+
+
+def test_solve_bounds_the_robust_values_of_a_discounted_model(tmp_path):
+    model = models.DiscountedMDP(np.full((2, 1, 2), 0.5), np.array([[0.0], [1.0]]), 0.5)
+    models.save(model, tmp_path / "model.npz")
+    found = json.loads(call("solve", tmp_path / "model.npz", "--uncertainty", "tv:0.1", "--json").output)
+    # V = r + (0.6 V_0 + 0.4 V_1) / 2 has V_1 = V_0 + 1, so V_0 = 0.4.
+    lowest = found["lowest"]
+    assert lowest["state"] == 0
+    assert lowest["lower"] <= 0.4 <= lowest["upper"]
+    assert found["gap"] <= 2e-9
+
+
+def test_wrong_usage_of_robust_solving():
+    for text, complaint in (
+        ("tv:2", "radius must be"), ("ball:1", "must be one of"), ("tv", "expected tv:RADIUS"),
+    ):  # fmt: skip
+        assert complaint in refused("solve", "hazard", "--uncertainty", text)
+    assert "needs an episodic" in refused("solve", "five-state", "--uncertainty", "tv:0.1")
+    shared = ("--uncertainty", "tv:0.1", "--rectangularity", "s")
+    assert "rectangularity 's'" in refused("solve", "hazard", *shared)
+    assert "is needed with" in refused("solve", "hazard", "--temperature", "0.1")
+
+
 @pytest.mark.parametrize("method", ["auto", "policy-iteration", "periodic"])
 def test_solve_takes_a_recovering_bandit_by_name_and_from_a_file(tmp_path, method):
     """Two arms that pay again after one period of rest, K = 1: pulled in turn they earn 1."""

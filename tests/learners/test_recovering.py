@@ -304,14 +304,24 @@ def test_greedy_bounds_hold_for_curves_that_fall_too():
     assert trace.values[-500:].mean() == pytest.approx(0.9, abs=0.02)
 
 
-def test_a_reward_out_of_range_is_named():
-    run = Run(PROBLEM, PeriodicUCB(), 10)
+@pytest.mark.parametrize("learner", [PeriodicUCB(), UCBGreedy(), GPLookahead()], ids=lambda who: who.key)
+def test_a_reward_out_of_range_is_named(learner):
+    run = Run(PROBLEM, learner, 10)
     decision = run.learner.plan(run.state)
     three = np.zeros(3, dtype=np.int64)
     for value in (1.5, -0.1, float("nan")):
         pulls = Pulls(3, three, three, three, np.array([0.5, value, 0.5]))
         with pytest.raises(ValueError, match=r"rewards\[1\] must be in \[0, 1\]; got"):
             run.learner.update(run.state, decision, pulls)
+
+
+def test_an_infinite_reward_is_refused_under_unbounded_noise():
+    bandit = RecoveringBandit(BANDIT.R, BANDIT.K, RewardNoise("gaussian", 0.1))
+    run = Run(as_problem(bandit), PeriodicUCB(), 10)
+    decision = run.learner.plan(run.state)
+    one = np.zeros(1, dtype=np.int64)
+    with pytest.raises(ValueError, match=r"rewards\[0\] must be finite; got inf"):
+        run.learner.update(run.state, decision, Pulls(1, one, one, one, np.array([np.inf])))
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 3, 5, 17])

@@ -84,9 +84,10 @@ def replay(table, learner, seed):
         predicted.append(y[arm])
         rows[arm].append((f, k))
         K = max(counts)
-        before, N = scale, 2 + 4 * (1 + np.log(m))
+        slope = K - (min(counts) if learner.lipschitz == "range" else 0)  # Lc (b - a)
+        before, N = scale, 2 + 4 * slope * (1 + np.log(m)) / K
         scale = K * N
-        box = np.r_[1 / N, 2 * K / (scale * np.arange(1, m))]
+        box = np.r_[1 / N, 2 * slope / (scale * np.arange(1, m))]
         held = 0.0
         for i in range(d) if scale != before else [arm]:
             if not rows[i]:
@@ -97,19 +98,33 @@ def replay(table, learner, seed):
             if (np.abs(theta[i]) > box).any():
                 theta[i] = lsq_linear(F, z, (-box, box), method="bvls", tol=1e-15).x
                 held = np.sum((F @ theta[i] - z) ** 2)
-        alpha = (np.pi + 2 / np.pi * np.log(2 * m + 1)) / (2 * scale * (m + 1)) * K
+        alpha = (np.pi + 2 / np.pi * np.log(2 * m + 1)) / (2 * scale * (m + 1)) * slope
         R = np.sum((np.array(predicted) - np.array(counts) / scale) ** 2)
-        eta = 2 * (t + 1) * np.sqrt(d * (t + 1) / (R - held + 2 * alpha**2 * (t + 1)))
+        if learner.exploration == "theory":
+            eta = 2 * np.sqrt(d * T / (R + 2 * alpha**2 * T))
+        else:
+            eta = 2 * (t + 1) * np.sqrt(d * (t + 1) / (R - held + 2 * alpha**2 * (t + 1)))
     return arms
 
 
-def test_chebcb_pulls_the_arms_of_its_definition():
-    """Two coefficients: then every least-squares problem has one solution after two rounds of an arm."""
+@pytest.mark.parametrize(
+    "learner",
+    [
+        ChebCB(coefficients=2),
+        ChebCB(coefficients=2, exploration="theory"),
+        ChebCB(coefficients=1, lipschitz="range"),
+    ],
+    ids=repr,
+)
+def test_chebcb_pulls_the_arms_of_its_definition(learner):
+    """Few coefficients: then the least-squares problems have one solution each.
+
+    With two, after two rounds of an arm, if the box is wide; that of a range is a point at first.
+    """
     rng = np.random.default_rng(3)
     contexts = rng.uniform(0, 1, 60)
     losses = 20 + 10 * np.abs(contexts[:, None] - np.array([0.1, 0.5, 0.9])) + rng.integers(0, 4, (60, 3))
     table = LossTable(losses, (1.0, 40.0), contexts, (0.0, 1.0))
-    learner = ChebCB(coefficients=2)
     arms = play(table, learner, 60, 5).diagnostics["arm"].astype(int).tolist()
     assert arms == replay(table, learner, 5)
 

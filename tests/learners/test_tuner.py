@@ -6,7 +6,7 @@ from scipy.sparse.linalg import spsolve
 
 from theoryrl import RelaxationTuner, play
 from theoryrl.instances import shifted_laplacian
-from theoryrl.learners import BinnedTsallisINF, ChebCB, TsallisINF
+from theoryrl.learners import BinnedTsallisINF, ChebCB, FixedArm, TsallisINF
 from theoryrl.protocol import BanditProblem, relaxation_table
 from theoryrl.solvers import LinearSolveError, iteration_table, sor
 
@@ -119,3 +119,28 @@ def test_a_count_above_the_promised_bound_is_refused():
     A, b = SEQUENCE.systems.system(0)
     with pytest.raises(ValueError, match="largest_count must be at least"):
         RelaxationTuner("sor", TsallisINF(), largest_count=3).solve(A, b)
+
+
+@pytest.mark.parametrize("method", ["sor", "ssor", "ssor-pcg"])
+def test_a_system_that_its_start_solves_counts_zero_and_teaches_nothing(method):
+    A, b = SEQUENCE.systems.system(0)
+    tuner, other = RelaxationTuner(method), RelaxationTuner(method)
+    np.testing.assert_array_equal(tuner.solve(A, 0 * b), 0)
+    assert tuner.counts.tolist() == [0]
+    assert tuner._state.clock[0, 0] == 0
+    other.solve(A, b)
+    assert other._state.clock[0, 0] == 1
+
+
+def test_a_learner_without_contexts_may_be_given_some():
+    A, b = SEQUENCE.systems.system(0)
+    tuner = RelaxationTuner("sor", FixedArm(3), context_range=(0.0, 1.0))
+    tuner.solve(A, b, context=0.5)
+    assert tuner.omegas[0] == tuner.grid[3]
+
+
+def test_a_rate_made_for_a_known_number_of_systems_is_not_made_for_one():
+    learner = ChebCB(exploration="theory")
+    with pytest.raises(ValueError, match="horizon must be given"):
+        RelaxationTuner("sor", learner, context_range=(0.0, 1.0))
+    RelaxationTuner("sor", learner, context_range=(0.0, 1.0), horizon=50)

@@ -1,5 +1,7 @@
 """Systems and sequences of them: what is kept is what was given, and what is wrong is named."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -8,7 +10,7 @@ from theoryrl.instances import heat_equation, random_spd, shifted_laplacian
 from theoryrl.instances.linear_systems import domain_laplacian, l_shape, laplacian
 from theoryrl.models import LinearSystems, RelaxationTuning, SPDMatrix, load, save
 from theoryrl.protocol import as_problem, relaxation_table
-from theoryrl.solvers import iteration_table
+from theoryrl.solvers import counts_at, iteration_table
 
 A = np.array([[4.0, -1.0, 0.5], [-1.0, 3.0, 0.0], [0.5, 0.0, 2.0]])
 
@@ -41,6 +43,40 @@ def test_dominance_proves_definiteness_only_with_a_strict_row_in_every_part():
     ring = 2 * np.eye(4) - np.roll(np.eye(4), 1, axis=0) - np.roll(np.eye(4), -1, axis=0)
     with pytest.raises(ValueError, match="positive definite"):
         SPDMatrix.of(ring - 1e-9 * np.eye(4))
+
+
+def neumann(rows, columns):
+    """The Laplacian of a grid without boundary values: singular, constants are its kernel."""
+
+    def path(n):
+        steps = np.diff(np.eye(n), axis=0)
+        return steps.T @ steps
+
+    return np.kron(path(rows), np.eye(columns)) + np.kron(np.eye(rows), path(columns))
+
+
+def accepted(factor, rows):
+    for columns in range(2, 8):
+        with contextlib.suppress(ValueError):
+            yield SPDMatrix.of(factor * neumann(rows, columns))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.3])
+def test_a_singular_matrix_is_never_proved_definite_though_rounding_gives_it_a_factor(factor):
+    """Neither by a Cholesky factor, nor by sums of rows that round to less than the diagonal."""
+    kept = [matrix for rows in range(2, 8) for matrix in accepted(factor, rows)]
+    assert kept  # some have a factor
+    assert not any(matrix.definite for matrix in kept)
+    weights = np.random.default_rng(0).random((50, 50))
+    graph = np.triu(weights, 1) + np.triu(weights, 1).T
+    large = np.kron(np.eye(45), np.diag(graph.sum(axis=1)) - graph)  # 2250 unknowns: dominance decides
+    assert not SPDMatrix.of(sparse.csr_array(large)).definite
+
+
+def test_an_ill_conditioned_matrix_is_proved_definite_whatever_its_units():
+    units = np.diag(10.0 ** np.arange(-6, 4))
+    hilbert_like = np.eye(10) + 0.999 * (np.ones((10, 10)) - np.eye(10))
+    assert SPDMatrix.of(units @ hilbert_like @ units).definite
 
 
 @pytest.mark.parametrize(
@@ -154,3 +190,21 @@ def test_the_laplacian_of_a_domain_has_its_neighbours():
     np.testing.assert_array_equal(
         domain_laplacian(shape).toarray(), laplacian(4).toarray()[np.ix_(*[shape.ravel()] * 2)]
     )
+
+
+def test_a_shift_that_makes_a_system_indefinite_is_found_by_conjugate_gradients():
+    """-3 I shifts the Laplacian's smallest eigenvalue below zero, and leaves its diagonal positive."""
+    systems = LinearSystems(
+        (SPDMatrix.of(laplacian(5)),),
+        np.array([0]),
+        np.ones(1),
+        np.array([-3.0]),
+        np.ones((1, 25)),
+        np.array([0]),
+    )
+    tuning = RelaxationTuning(systems, np.array([1.0]), "ssor-pcg")
+    for count in (lambda: iteration_table(tuning), lambda: counts_at(tuning, np.array([1.5]))):
+        with pytest.raises(ValueError, match="A of system 0 must be positive definite"):
+            count()
+    diverging = RelaxationTuning(systems, np.array([1.0]), "sor", max_iterations=50)
+    assert iteration_table(diverging).tolist() == [[51]]

@@ -122,6 +122,8 @@ REFUSED = [
     (PeriodicSchedule, ([-1], [0], [0], 1), r"periods\[0\] must be in .* got -1"),
     (PeriodicSchedule, ([1.5], [0], [0], 1), "periods must hold integers"),
     (PeriodicSchedule, ([4, 6], [1, 3], [0, 0], 1), "arms 0 and 1 of machine 0 collide, first at t = 9"),
+    (OffsetSchedule, ([4], [4], [1.0], 1), r"offsets\[0\] must be below periods\[0\] = 4; got 4"),
+    (OffsetSchedule, ([0], [1], [1.0], 1), r"offsets\[0\] must be 0 \(its period is 0\); got 1"),
     (OffsetSchedule, ([4], [0], [0.0], 1), r"priorities\[0\] must be positive; got 0\.0"),
     (PullSequence, ([[0, 2]], 2), r"sets\[0, 1\] must be in \[-1, 2\); got 2"),
     (PullSequence, ([[0, 1], [1, 1]], 2), r"sets\[1\] must not repeat an arm"),

@@ -7,7 +7,7 @@ from theoryrl import LossTable, RewardNoise, StochasticBandit, Study, play
 from theoryrl.instances import bernoulli_bandit, shifting_levels
 from theoryrl.learners import UCB1, TsallisINF
 from theoryrl.models import load, save
-from theoryrl.protocol import ArmDecision, BanditProblem, Streams
+from theoryrl.protocol import ArmDecision, BanditProblem, BlockDecision, Streams
 
 TABLE = LossTable(
     np.array([[1.0, 3.0], [4.0, 2.0], [1.0, 3.0]]), (1.0, 5.0), np.array([0.0, 1.0, 0.5]), (0.0, 1.0)
@@ -101,3 +101,16 @@ def test_a_bandit_survives_a_file(model, tmp_path):
 def test_bad_models_are_refused_with_the_entry_that_is_wrong(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"), [([0, -1, 1], r"arms\[1\] = -1"), ([0], "must be 3 in .* got 1")]
+)
+def test_arms_of_a_block_are_checked_like_that_of_a_round(arms, message):
+    class Careless:
+        def play(self, rewards, contexts):
+            return np.array(arms), {}
+
+    environment = BanditProblem(TABLE).environment(Streams.from_seed(0))
+    with pytest.raises(ValueError, match=message):
+        environment.interact(BlockDecision(Careless()), 3)

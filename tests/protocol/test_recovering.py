@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import blocking, recovering
-from theoryrl.models import IndexRule, PeriodicSchedule
+from theoryrl.models import IndexRule, PeriodicSchedule, RecoveringBandit
 from theoryrl.protocol import RecoveringDecision, RecoveringProblem, Streams, as_problem
 
 PERIODIC = PeriodicSchedule(np.array([2, 0]), np.array([0, 0]), np.array([0, -1]), 1)
@@ -63,3 +63,11 @@ def test_the_environment_tells_the_value_of_each_round_and_the_problem_does_not(
     problem = RecoveringProblem(recovering(n_arms=3, memory=4))
     assert problem.value(RecoveringDecision(PERIODIC)) is None
     assert problem.benchmark > 0
+
+
+def test_many_sets_of_arms_make_the_relaxation_the_default_reference():
+    """Thirty arms without memory have one state, and 6 * 10^8 sets of arms."""
+    curves = np.random.default_rng(0).random((30, 1))
+    bandit = RecoveringBandit(curves, 15)
+    assert as_problem(bandit).benchmark == pytest.approx(np.sort(curves, axis=None)[-15:].sum())
+    assert as_problem(bandit).benchmark == RecoveringProblem(bandit, reference="bound").benchmark

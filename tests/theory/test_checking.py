@@ -135,6 +135,17 @@ def test_expectation_needs_enough_samples():
     assert check(claim, [sides(value + 0.4, 0.6) for value in rng.random(4000)]).verdict is Verdict.VIOLATED
 
 
+def test_an_expectation_with_room_to_spare_hides_no_other():
+    rng = np.random.default_rng(0)
+    claim = theorem(Kind.EXPECTATION, width=2.0)
+    easy = [sides(value, 1.5, group="easy") for value in rng.random(2000)]
+    hard = [sides(value, 0.3, group="hard") for value in rng.random(2000)]
+    assert check(claim, easy).verdict is Verdict.HOLDS
+    assert check(claim, easy + hard).verdict is Verdict.VIOLATED
+    assert check(claim, easy + hard[:2]).verdict is Verdict.INCONCLUSIVE
+    assert check(claim, easy + hard[:1]).verdict is Verdict.INCONCLUSIVE
+
+
 def curve(exponent, noise, runs, **options):
     x = 2.0 ** np.arange(6)
     draws = 1 + noise * np.random.default_rng(0).standard_normal((6, runs))

@@ -16,6 +16,7 @@ import click
 from theoryrl.cli._output import EXAMPLE, bad_option, checked_file, complaints_about, number
 
 if TYPE_CHECKING:
+    from theoryrl.models import RobustMDP
     from theoryrl.solvers import Solution
 
 NOT_PROVEN, INTERRUPTED = 1, 130
@@ -25,10 +26,27 @@ NOT_PROVEN, INTERRUPTED = 1, 130
     epilog=EXAMPLE
     + "  theoryrl solve riverswim:n_states=10,horizon=30\n"
     + "  theoryrl solve replacement:n_states=10000,gamma=0.9999 --tol 1e-5\n"
-    + "  theoryrl solve model.npz --method linear-program --json"
+    + "  theoryrl solve model.npz --method linear-program --json\n"
+    + "  theoryrl solve riverswim --uncertainty tv:0.1"
 )
 @click.argument("model", metavar="FILE.npz|NAME[:key=value,...]")
 @click.option("--method", default="auto", show_default=True, help="Name of a solver.")
+@click.option(
+    "--uncertainty",
+    metavar="SET:RADIUS",
+    help="Solve for the worst kernel of a set: tv, l1, linf, kl, chi2, wasserstein or contamination; "
+    "or with a price, as in kl-penalty:2.",
+)
+@click.option(
+    "--rectangularity",
+    type=click.Choice(["sa", "s"]),
+    default="sa",
+    show_default=True,
+    help="A set for each state and action, or one budget for each state (l1).",
+)
+@click.option(
+    "--temperature", type=float, default=0.0, show_default=True, help="Price of leaving the uniform policy."
+)
 @click.option("--tol", type=float, default=None, help="Largest error of the value, for iterative solvers.")
 @click.option("--progress", is_flag=True, help="Print the proven error after each sweep.")
 @click.option(
@@ -43,6 +61,9 @@ def solve(
     context: click.Context,
     model: str,
     method: str,
+    uncertainty: str | None,
+    rectangularity: str,
+    temperature: float,
     tol: float | None,
     progress: bool,
     output: Path | None,
@@ -56,6 +77,11 @@ def solve(
     from theoryrl import solvers
 
     problem = read_model(model)
+    if uncertainty is not None:
+        with complaints_about("--uncertainty"):
+            problem = robust_model(problem, uncertainty, rectangularity, temperature)
+    elif rectangularity != "sa" or temperature != 0.0:
+        raise bad_option("--uncertainty", "is needed with --rectangularity and --temperature")
     with complaints_about("--method"):
         options = chosen_options(problem, method, tol, progress)
     started = time.perf_counter()
@@ -87,6 +113,17 @@ def read_model(model: str) -> Any:
         if type(problem) not in solvers.METHODS and not isinstance(problem, models.ConservativeMDP):
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
     return problem
+
+
+def robust_model(problem: Any, uncertainty: str, rectangularity: str, temperature: float) -> RobustMDP:
+    """Return the model with the set that the text names around each of its rows."""
+    from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, RobustMDP, Uncertainty
+
+    nominal = problem.mdp if isinstance(problem, ConservativeMDP) else problem
+    if not isinstance(nominal, EpisodicMDP | DiscountedMDP):
+        raise TypeError(f"needs an episodic or discounted model; got {nominal!r}")
+    sets = Uncertainty.parse(uncertainty, nominal.n_states)
+    return RobustMDP(nominal, sets, rectangularity=rectangularity, temperature=temperature)
 
 
 def chosen_options(problem: Any, method: str, tol: float | None, progress: bool) -> dict[str, Any]:

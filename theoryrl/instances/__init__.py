@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.instances.american_put import american_put, price_features
 from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
 from theoryrl.instances.coin import coin
@@ -18,7 +19,9 @@ from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
 from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
+from theoryrl.instances.five_state import five_state, five_state_target
 from theoryrl.instances.fork import fork
+from theoryrl.instances.frozen_lake import frozen_lake, frozen_lake_target
 from theoryrl.instances.garnet import garnet
 from theoryrl.instances.gridworld import gridworld
 from theoryrl.instances.growth import growth
@@ -42,6 +45,7 @@ from theoryrl.instances.random_dirichlet import random_conservative, random_diri
 from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
 from theoryrl.instances.riverswim import riverswim
+from theoryrl.instances.robust_linear import random_robust_linear, repeated_mixture, unobserved_turn
 from theoryrl.instances.self_play import condorcet, three_cycle, trajectory_preferences
 
 Factory = Callable[..., Any]
@@ -62,6 +66,14 @@ INSTANCES: Registry[Factory] = Registry(
         ("coin", coin),
         ("hard", hard),
         ("coupon", coupon),
+        ("five-state", five_state),
+        ("five-state-target", five_state_target),
+        ("american-put", american_put),
+        ("frozen-lake", frozen_lake),
+        ("frozen-lake-target", frozen_lake_target),
+        ("random-robust-linear", random_robust_linear),
+        ("unobserved-turn", unobserved_turn),
+        ("repeated-mixture", repeated_mixture),
         ("rock-paper-scissors", rock_paper_scissors),
         ("random-preferences", random_preferences),
         ("intransitive-contexts", intransitive_contexts),
@@ -96,6 +108,7 @@ __all__ = [
     "INSTANCES",
     "Factory",
     "alternating_laplacian",
+    "american_put",
     "average_riverswim",
     "bernoulli_bandit",
     "blocking",
@@ -109,7 +122,11 @@ __all__ = [
     "discounted_gridworld",
     "discounted_random",
     "domingues_tree",
+    "five_state",
+    "five_state_target",
     "fork",
+    "frozen_lake",
+    "frozen_lake_target",
     "garnet",
     "gridworld",
     "growth",
@@ -121,13 +138,16 @@ __all__ = [
     "inventory",
     "islands",
     "path_grid",
+    "price_features",
     "queue",
     "random_conservative",
     "random_dirichlet",
     "random_preferences",
+    "random_robust_linear",
     "random_spd",
     "random_tournament",
     "recovering",
+    "repeated_mixture",
     "replacement",
     "riverswim",
     "rock_paper_scissors",
@@ -135,4 +155,5 @@ __all__ = [
     "shifting_levels",
     "three_cycle",
     "trajectory_preferences",
+    "unobserved_turn",
 ]

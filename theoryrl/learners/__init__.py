@@ -18,6 +18,7 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners.baselines.preference import (
     EGPO,
     INPO,
@@ -43,6 +44,7 @@ from theoryrl.learners.baselines.recovering import (
     UCBGreedy,
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
+from theoryrl.learners.dr_rpo import DRRPO
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -66,6 +68,24 @@ _ALL: tuple[type[Any], ...] = (
     OptCMDP,
     OptPessLP,
     DOPE,
+    DRRPO,
+    DRLSVIUCB,
+    LSVIUCB,
+    RPO,
+    WeDriveU,
+    NashMP,
+    NashProx,
+    NashMPPG,
+    NashMD,
+    NashMDPG,
+    NashEMA,
+    OnlineIPO,
+    INPO,
+    EGPO,
+    OMWU,
+    MMD,
+    MPO,
+    IteratedReference,
     PeriodicUCB,
     UCBGreedy,
     BlockingUCB,
@@ -85,19 +105,6 @@ _ALL: tuple[type[Any], ...] = (
     ThompsonSampling,
     Exp3,
     FixedArm,
-    NashMP,
-    NashProx,
-    NashMPPG,
-    NashMD,
-    NashMDPG,
-    NashEMA,
-    OnlineIPO,
-    INPO,
-    EGPO,
-    OMWU,
-    MMD,
-    MPO,
-    IteratedReference,
     SPO,
     TrajectorySPO,
     QueueSPO,
@@ -111,14 +118,18 @@ LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for 
 __all__ = [
     "BPIUCBVI",
     "DOPE",
+    "DRLSVIUCB",
+    "DRRPO",
     "EGPO",
     "INPO",
     "KLUCB",
     "LEARNERS",
+    "LSVIUCB",
     "MMD",
     "MPO",
     "OMWU",
     "PSRL",
+    "RPO",
     "SPO",
     "UCB1",
     "UCBVI",
@@ -162,5 +173,6 @@ __all__ = [
     "TrajectorySPO",
     "TsallisINF",
     "UCBGreedy",
+    "WeDriveU",
     "learn_baseline",
 ]

@@ -96,7 +96,8 @@ class PeriodicUCB:
     delta
         Probability that some confidence bound fails; default 1 / T.
     bonus_scale
-        Factor on the widths, for illustration; below 1 the guarantee is void.
+        Factor on the widths, for illustration; below 1 the guarantee is void, above 1 its width term grows
+        by this factor.
     fractional
         ``"best"``: move the planner's fractional arm to its upper or its lower corner, as the bounds
         prefer; ``"up"``: always to the upper one. The proof covers both.
@@ -256,10 +257,14 @@ class PeriodicUCB:
 
 
 def check_rewards(observation: Pulls, spec: RecoveringSpec) -> None:
-    """Raise if an observed reward is not in [0, spec.observed_max], unless noise is unbounded."""
-    if not math.isfinite(spec.observed_max):
-        return
+    """Raise if an observed reward is not in [0, spec.observed_max], or not finite if that is infinite."""
     rewards = observation.rewards
+    if not math.isfinite(spec.observed_max):
+        finite = np.isfinite(rewards)
+        if not finite.all():
+            m = int(np.argmin(finite))
+            raise ValueError(f"rewards[{m}] must be finite; got {float(rewards[m])!r}")
+        return
     if len(rewards) and not (rewards.min() >= 0 and rewards.max() <= spec.observed_max):
         m = int(np.argmax(~((rewards >= 0) & (rewards <= spec.observed_max))))
         raise ValueError(f"rewards[{m}] must be in [0, {spec.observed_max:g}]; got {float(rewards[m])!r}")

@@ -33,8 +33,10 @@ class BinnedTsallisINF(TsallisINF):
     bins
         m; 5 in the paper's experiment with random shifts, 6 in that with the heat equation.
 
-    Notes ----- With the anytime rate, d arms and losses in [0, K], the expected regret against any map from
-    bins to arms is at most ``4 K sqrt(d m T)`` (sum of the bounds of the bins, and Cauchy's inequality).
+    Notes
+    -----
+    With the anytime rate, d arms and losses in [0, K], the expected regret against any map from bins to
+    arms is at most ``4 K sqrt(d m T)`` (sum of the bounds of the bins, and Cauchy's inequality).
 
     See `TsallisINF` for the other parameters; the rate ``"horizon"`` is that of T rounds in every bin.
 

@@ -87,7 +87,8 @@ class RelaxationTuner:
             else check_count("largest_count", largest_count, low=2)
         )
         self.context_range = None if context_range is None else check_range("context_range", context_range)
-        if horizon is None and getattr(self.learner, "rate", "anytime") == "horizon":
+        tuned = (getattr(self.learner, "rate", ""), getattr(self.learner, "exploration", ""))
+        if horizon is None and ("horizon" in tuned or "theory" in tuned):
             raise ValueError("horizon must be given for a learner whose rate depends on it")
         least = 0 if method == "ssor-pcg" else 1
         spec = BanditSpec(
@@ -138,8 +139,9 @@ class RelaxationTuner:
             raise ValueError(
                 f"largest_count must be at least {count}, a count that was met; got {self._largest}"
             )
-        observation = BanditObservation(np.array([decision.arm]), np.array([-float(count)]), context)
-        self._state = self.learner.update(self._state, decision, observation)
+        if count > 0:  # else the start solves it, whatever omega is: nothing to learn
+            observation = BanditObservation(np.array([decision.arm]), np.array([-float(count)]), context)
+            self._state = self.learner.update(self._state, decision, observation)
         self._counts.append(count)
         self._arms.append(decision.arm)
         self.last = found
@@ -153,7 +155,8 @@ class RelaxationTuner:
         if context is not None and self.context_range is not None:
             seen = real_array("context", [context], (1,))
             check_interval("context", seen, *self.context_range)
-            self._state.context = float(seen[0])
+            if hasattr(self._state, "context"):  # a learner without contexts has no use for it
+                self._state.context = float(seen[0])
 
     @property
     def counts(self) -> Int[np.ndarray, " T"]:

@@ -12,11 +12,13 @@ from theoryrl.models.layouts import (
     stationary_to_toolbox,
     to_quantecon,
 )
+from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import (
     IndexRule,
     OffsetSchedule,
@@ -29,6 +31,7 @@ from theoryrl.models.storage import load, save
 from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame, list_trajectories
 from theoryrl.models.transitions import SparseTransitions
+from theoryrl.models.uncertainty import Uncertainty
 
 __all__ = [
     "AverageRewardMDP",
@@ -40,6 +43,7 @@ __all__ = [
     "HistoryPolicy",
     "ImplicitMDP",
     "IndexRule",
+    "LinearMDP",
     "LinearSystems",
     "LossTable",
     "MarkovPolicy",
@@ -55,6 +59,8 @@ __all__ = [
     "RegularizedGame",
     "RelaxationTuning",
     "RewardNoise",
+    "RobustLinearMDP",
+    "RobustMDP",
     "SPDMatrix",
     "Schedule",
     "SparseTransitions",
@@ -62,6 +68,7 @@ __all__ = [
     "StochasticBandit",
     "TotalRewardMDP",
     "TrajectoryGame",
+    "Uncertainty",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

@@ -49,6 +49,13 @@ class Policy(Frozen):
         object.__setattr__(self, "probabilities", array)
 
     @classmethod
+    def trusted(cls, probabilities: np.ndarray) -> Policy:
+        """Wrap a float64 array that is known to be valid, without checks or a copy (hot loops)."""
+        policy = object.__new__(cls)
+        object.__setattr__(policy, "probabilities", probabilities)
+        return policy
+
+    @classmethod
     def uniform(cls, n_states: int, n_actions: int) -> Policy:
         """Return the stationary policy that draws every action with the same probability."""
         shape = check_count("n_states", n_states), check_count("n_actions", n_actions)

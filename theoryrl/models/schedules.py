@@ -57,10 +57,7 @@ class PeriodicSchedule(Frozen):
         machines = machines.astype(np.int64)
         K = check_count("K", self.K)
         idle = periods == 0
-        late = offsets >= np.where(idle, 1, periods)
-        if late.any():
-            (i,) = first_index(late)
-            raise ValueError(f"offsets[{i}] must be below periods[{i}] = {periods[i]}; got {offsets[i]}")
+        _check_offsets(periods, offsets)
         wrong = np.where(idle, machines != -1, (machines < 0) | (machines >= K))
         if wrong.any():
             (i,) = first_index(wrong)
@@ -124,6 +121,15 @@ class PeriodicSchedule(Frozen):
         return f"PeriodicSchedule({shown}{' ...' if len(self.periods) > 12 else ''}; K={self.K})"
 
 
+def _check_offsets(periods: Int[np.ndarray, " N"], offsets: Int[np.ndarray, " N"]) -> None:
+    """Raise unless offsets are below their periods, and 0 where the period is 0."""
+    late = offsets >= np.maximum(periods, 1)
+    if late.any():
+        (i,) = first_index(late)
+        limit = f"below periods[{i}] = {periods[i]}" if periods[i] else "0 (its period is 0)"
+        raise ValueError(f"offsets[{i}] must be {limit}; got {offsets[i]}")
+
+
 def _meeting(d: int, o: int, e: int, p: int) -> int:
     """Return the smallest t >= 0 with t = o (mod d) and t = p (mod e), which exists."""
     g = math.gcd(d, e)
@@ -153,6 +159,7 @@ class OffsetSchedule(Frozen):
     def __post_init__(self) -> None:
         periods = index_array("periods", self.periods, ("N",), LONGEST)
         offsets = index_array("offsets", self.offsets, periods.shape, LONGEST)
+        _check_offsets(periods, offsets)
         priorities = real_array("priorities", self.priorities, periods.shape)
         if (priorities <= 0).any():
             (i,) = first_index(priorities <= 0)

@@ -25,16 +25,19 @@ from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
+from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
 from theoryrl.models.stationary import AverageRewardMDP, DiscountedMDP
 from theoryrl.models.total import TotalRewardMDP
 from theoryrl.models.trajectory import HistoryPolicy, TrajectoryGame
 from theoryrl.models.transitions import SparseTransitions
+from theoryrl.models.uncertainty import Uncertainty
 
 FORMAT = "theoryrl model"
 VERSION = 1
@@ -49,6 +52,7 @@ KINDS: Mapping[str, type[Any]] = {
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        LinearMDP,
         HistoryPolicy,
         LinearSystems,
         LossTable,
@@ -67,7 +71,10 @@ KINDS: Mapping[str, type[Any]] = {
         PullSequence,
         RecoveringBandit,
         RewardNoise,
+        RobustLinearMDP,
+        RobustMDP,
         SparseTransitions,
+        Uncertainty,
         TotalRewardMDP,
         TrajectoryGame,
     )

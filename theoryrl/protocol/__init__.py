@@ -13,6 +13,7 @@ from theoryrl.models import (
     RecoveringBandit,
     RegularizedGame,
     RelaxationTuning,
+    RobustLinearMDP,
     StochasticBandit,
     TrajectoryGame,
 )
@@ -35,6 +36,7 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.off_dynamics import Approximation, OffDynamicsProblem, OffDynamicsSpec
 from theoryrl.protocol.preference import (
     Duels,
     EquilibriumAudit,
@@ -50,6 +52,7 @@ from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    RobustLinearMDP: (OffDynamicsProblem, "off-dynamics"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),
     RecoveringBandit: (RecoveringProblem, "recovering"),
@@ -106,6 +109,7 @@ def play(
 
 
 __all__ = [
+    "Approximation",
     "ArmDecision",
     "Audit",
     "BanditObservation",
@@ -121,6 +125,8 @@ __all__ = [
     "EpisodicSpec",
     "EquilibriumAudit",
     "Learner",
+    "OffDynamicsProblem",
+    "OffDynamicsSpec",
     "Outcome",
     "PreferenceDecision",
     "PreferenceProblem",

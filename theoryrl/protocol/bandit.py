@@ -116,6 +116,13 @@ class BanditEnvironment:
         count = min(rounds, max(1, MAX_ENTRIES // self._model.n_arms))
         rewards, contexts = self._rows(count)
         arms, diagnostics = decision.policy.play(rewards, contexts)
+        wrong = (arms < 0) | (arms >= self._model.n_arms)
+        if len(arms) != count or wrong.any():
+            first = int(wrong.argmax())
+            raise ValueError(
+                f"arms must be {len(rewards)} in [0, {self._model.n_arms}); got {len(arms)}, "
+                f"arms[{first}] = {arms[first]}"
+            )
         return self._outcome(arms, rewards, diagnostics, finished=False)
 
     def _pull(self, decision: ArmDecision) -> Outcome:

@@ -6,6 +6,7 @@ reward of each period that was played (`Outcome.values`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +19,14 @@ from theoryrl.models import RecoveringBandit, Schedule
 from theoryrl.models._validation import check_choice, check_count, index_array
 from theoryrl.protocol.core import Outcome, Streams
 from theoryrl.solvers.recovering import Play, fluid_bound, optimal_cycle, ppp_guarantee, purely_periodic
+from theoryrl.solvers.recovering.exact import count_choices
 from theoryrl.solvers.recovering.simulation import NO_BUDGET
 
 MAX_BLOCK = 1 << 14
 """Most periods that one call plays: bounds the memory of a block of pulls."""
 
-MAX_STATES = 20_000
-"""Largest idle-time graph for which the exact optimum is the default benchmark."""
+MAX_EDGES = 1_000_000
+"""Largest idle-time graph (states times sets of arms) whose exact optimum is the default benchmark."""
 
 FOREVER = 1 << 62
 """A number of pulls that no run exhausts."""
@@ -130,7 +132,7 @@ class RecoveringProblem:
     reference
         What regret is counted from: the exact ``"optimum"``, the relaxation's ``"bound"``, the
         ``"guarantee"`` gamma_K times that bound, or the value of the best periodic policy of the
-        ``"planner"``. ``"auto"``: the optimum where the idle-time graph has at most 20,000 states, else
+        ``"planner"``. ``"auto"``: the optimum where the idle-time graph has at most 10^6 edges, else
         the bound (regret then grows linearly for every policy that does not attain it).
     known_delays
         Whether the spec tells from which idle time on each arm pays.
@@ -149,8 +151,9 @@ class RecoveringProblem:
         """Exact value per period of the reference."""
         kind = self.reference
         if kind == "auto":
-            states = np.prod(self.bandit.memory, dtype=np.float64)
-            kind = "optimum" if states <= MAX_STATES else "bound"
+            states = math.prod(int(d) for d in self.bandit.memory)
+            edges = states * count_choices(self.bandit.n_arms, self.bandit.K)
+            kind = "optimum" if edges <= MAX_EDGES else "bound"
         if kind == "optimum":
             return float(optimal_cycle(self.bandit).value)
         if kind == "planner":

@@ -18,6 +18,8 @@ from theoryrl.models import (
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
+    RobustLinearMDP,
+    RobustMDP,
     TotalRewardMDP,
     TrajectoryGame,
 )
@@ -29,6 +31,7 @@ from theoryrl.solvers import (
     preference,
     recovering,
     relaxation,
+    robust,
     tabular_class,
     total,
 )
@@ -60,6 +63,7 @@ from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
 from theoryrl.solvers.relaxation import *  # noqa: F403
+from theoryrl.solvers.robust import *  # noqa: F403
 from theoryrl.solvers.social_choice import (
     RewardModel,
     borda_scores,
@@ -81,6 +85,14 @@ from theoryrl.solvers.trajectory import (
     trajectory_winner,
 )
 
+_ROBUST: Registry[Callable[..., Solution]] = Registry(
+    "method",
+    [
+        ("robust-value-iteration", robust.robust_value_iteration),
+        ("robust-mirror-ascent", robust.robust_mirror_ascent),
+    ],
+)
+
 _ITERATIVE: list[tuple[str, Callable[..., Solution]]] = [
     ("auto", discounted.auto),
     ("modified-policy-iteration", modified_policy_iteration),
@@ -97,6 +109,8 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    RobustMDP: _ROBUST,
+    RobustLinearMDP: _ROBUST,
     DiscountedMDP: Registry(
         "method",
         [
@@ -220,6 +234,7 @@ __all__ = [
     "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
+    *robust.__all__,
     *preference.__all__,
     *recovering.__all__,
     *relaxation.__all__,

@@ -2,7 +2,7 @@
 
 A reward model fits ``P[i, j] = sigma(r_i - r_j)`` by maximum likelihood (Bradley and Terry 1952) and then
 prefers the largest reward. Its likelihood depends on the comparisons only through their numbers and the
-surplus ``(wins - losses) / 2`` of each action: with n_ij comparisons of i and j,
+surplus ``(wins - losses) / 2`` of each action: with n_ij comparisons of i and j::
 
     f(r) = sum_{i<j} n_ij log(2 cosh((r_i - r_j) / 2)) - <surplus, r> + ridge <r, r>.
 

@@ -71,7 +71,8 @@ class Evidence:
     instance
         What was examined.
     group
-        For high-probability statements: pieces with the same group are independent samples of one claim.
+        For statements in probability or expectation: pieces of one group are independent samples of one
+        claim, and each group is judged by itself.
     guaranteed, delta
         Whether every run behind it had the constants of the theory, and the largest failure probability
         that those runs were allowed; `credentials` returns both. Facts about models have neither.

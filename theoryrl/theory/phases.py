@@ -55,10 +55,26 @@ def regret_bound(
     return reward_max * phases + widths
 
 
+def proven_radius(bandit: RecoveringBandit, n_cells: int, T: int, delta: float | None) -> float:
+    """Return sigma sqrt(2 log(2 N M T / delta)), which is R_max sqrt(L / 2) for rewards in [0, R_max].
+
+    The audits measure with it, not with the learner's own width, which may be what is wrong.
+    """
+    log_term = math.log(2 * n_cells * T / (delta or 1 / max(T, 2)))
+    return bandit.sub_gaussian * math.sqrt(2 * log_term)
+
+
 @dataclass
 class PhaseAudit:
-    """Keeps what each phase was planned with; the trace gets the distance of the bounds from the truth."""
+    """Keeps what each phase was planned with; the trace gets the distance of the bounds from the truth.
 
+    Parameters
+    ----------
+    delta
+        What the learner was given, or None for 1 / T.
+    """
+
+    delta: float | None
     truth: Float[np.ndarray, "N M"] | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -68,7 +84,8 @@ class PhaseAudit:
             self.truth = problem.bandit.at(state.grid)
         excess = state.U - self.truth
         width = np.full(state.n.shape, problem.bandit.reward_max)
-        np.divide(2 * state.radius, np.sqrt(state.n), out=width, where=state.n > 0)
+        radius = proven_radius(problem.bandit, state.n.size, state.T, self.delta)
+        np.divide(2 * radius, np.sqrt(state.n), out=width, where=state.n > 0)
         used, column = state.column >= 0, np.maximum(state.column, 0)
         arms = np.arange(len(column))
         self.rows.append(
@@ -217,7 +234,7 @@ def audited_run(
     bandit: RecoveringBandit, learner: PeriodicUCB, T: int, seed: int, title: str, group: str = ""
 ) -> PhaseRun:
     """Play a learner, and keep what its proof needs."""
-    audit = PhaseAudit()
+    audit = PhaseAudit(learner.delta)
     run = Run(RecoveringProblem(bandit, reference="bound"), learner, T, seed, audit).advance()
     state, trace = run.state, run.trace
     a = learner.classes or best_classes(bandit.K)
@@ -292,7 +309,7 @@ class DoublingRun(Evidence):
 
 @dataclass
 class EpochAudit:
-    """Compares the bounds with the truth in epochs that each have their own grid."""
+    """Compares the bounds with the truth in epochs that each have their own grid, at delta = 0.05."""
 
     epochs: dict[int, int] = field(default_factory=dict)
     good: bool = True
@@ -301,7 +318,8 @@ class EpochAudit:
         """Note the epoch, and whether R <= U <= R + 2 width."""
         self.epochs[state.end] = state.T
         excess = state.U - problem.bandit.at(state.grid)
-        width = 2 * state.radius / np.sqrt(np.maximum(state.n, 1))
+        radius = proven_radius(problem.bandit, state.n.size, state.T, DELTA)
+        width = 2 * radius / np.sqrt(np.maximum(state.n, 1))
         true = (excess >= 0) & ((excess <= width + 1e-12) | (state.n == 0))
         self.good = self.good and bool(true.all())
         return {}

@@ -328,7 +328,7 @@ OFFLINE = (
     ),
     Theorem(
         key="recovering.random-offsets",
-        statement="The random-offset policy earns (1 - K^K e^-K / K!) UB on average over its draws.",
+        statement="On average over its draws the random-offset policy earns (1 - K^K e^-K / K!) UB.",
         source=_PAGE + ", T5",
         kind=Kind.EXPECTATION,
         mark=Mark.OURS,
@@ -551,7 +551,7 @@ ONLINE = (
     ),
     Theorem(
         key="recovering.planner-regret",
-        statement="Regret against the planner that knows the curves grows like sqrt(T), as measured.",
+        statement="Measured: regret against the planner that knows the curves has slope 0.2 to 0.65 in T.",
         source=_PAGE + ", what was measured",
         kind=Kind.RATE,
         mark=Mark.OURS,

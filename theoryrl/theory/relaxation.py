@@ -98,6 +98,12 @@ def radii_near_the_optimum(scope: Scope) -> Iterator[Radii]:
     yield from _radii(scope, near=True)
 
 
+def all_radii(scope: Scope) -> Iterator[Radii]:
+    """Yield both: parameters near omega* and anywhere else in (0, 2)."""
+    yield from radii(scope)
+    yield from radii_near_the_optimum(scope)
+
+
 def _radii(scope: Scope, near: bool) -> Iterator[Radii]:
     rng = np.random.default_rng([scope.seed, 52])
     for index in range(scope.pick(30, 300)):
@@ -186,7 +192,7 @@ def surrogates(scope: Scope) -> Iterator[Surrogate]:
         A = SPDMatrix.of(laplacian(side))
         # beta may not exceed that of the experiments, .9969, beyond which counts reach thousands.
         least = 4 * math.cos(math.pi / (side + 1)) / 0.9969 - 4
-        for shift in np.linspace(max(least, -0.4), 0.45, scope.pick(4, 8)):
+        for shift in np.linspace(least, 0.45, scope.pick(4, 8)):
             yield surrogate(A, float(shift), rng, f"{side} x {side} Laplacian, shift {shift:.3f}")
 
 

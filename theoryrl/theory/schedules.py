@@ -334,12 +334,15 @@ def offset_draws(scope: Scope, draw: Draw = RandomOffsets.draw) -> Iterator[Offs
 
     On twelve arms of delay 6 offsets that are not independent lose most pulls.
     """
-    policies = [random_offsets(bandit) for bandit in (recovering(), blocking(12, 2, 6))]
+    policies = {
+        "concave": random_offsets(recovering()),
+        "blocking": random_offsets(blocking(12, 2, 6)),
+    }
     rng = np.random.default_rng([scope.seed, 57])
     for index in range(scope.pick(1600, 8000)):
-        policy = policies[index % 2]
-        average = rewards_over_time(policy.bandit, draw(policy, rng), 400).mean()
-        yield OffsetDraw(f"draw {index}", policy.guarantee, float(average))
+        for name, policy in policies.items():
+            average = float(rewards_over_time(policy.bandit, draw(policy, rng), 400).mean())
+            yield OffsetDraw(f"{name}, draw {index}", policy.guarantee, average, group=name)
 
 
 def ratio_curve(scope: Scope) -> Iterator[Curve]:

@@ -43,19 +43,19 @@ def hedge_regret(run: SelfPlayRun) -> Float[np.ndarray, "T 1"]:
 
 
 def rvu(run: SelfPlayRun) -> Float[np.ndarray, "T X"]:
-    """``ln n / eta + eta sum |u_s - u_{s-1}|^2 - sum |p_s - p_{s-1}|^2 / (4 eta)``."""
+    """Return ``log n / eta + eta sum |u_s - u_{s-1}|^2 - sum |p_s - p_{s-1}|^2 / (4 eta)``."""
     return np.asarray(np.log(run.n) / run.eta + run.eta * run.variation - run.path / (4 * run.eta))
 
 
 def utility_moves(run: SelfPlayRun) -> Float[np.ndarray, " N"]:
-    """``|u_s - u_{s-1}|_inf`` over ``|p_s - p_{s-1}|_1``, where the latter is not rounding."""
+    """Return ``|u_s - u_{s-1}|_inf`` over ``|p_s - p_{s-1}|_1``, where the latter is not rounding."""
     u = np.abs(np.diff(run.fed, axis=0)).max(axis=2)
     p = np.abs(np.diff(run.played, axis=0)).sum(axis=2)
     return np.asarray(u[p > 1e-8] / p[p > 1e-8])
 
 
 def projection_regret(run: SelfPlayRun) -> Float[np.ndarray, "T X"]:
-    """``(1 - 1/n) / (2 eta) + eta sum |u_s|_2^2 / 2``."""
+    """Return ``(1 - 1/n) / (2 eta) + eta sum |u_s|_2^2 / 2``."""
     squares = np.cumsum((run.fed**2).sum(axis=2), axis=0)
     return np.asarray((1 - 1 / run.n) / (2 * run.eta) + run.eta * squares / 2)
 
@@ -137,14 +137,6 @@ def _losses(run: Any) -> Any:
 
 def _final(run: Any) -> Any:
     return run.losses[-1]
-
-
-def _covered(run: CondorcetRun) -> bool:
-    return run.eta <= 0.8 * run.margin * (1 + ROUNDING)
-
-
-def _tuned(run: CondorcetRun) -> bool:
-    return abs(run.eta - 0.4 * run.margin) <= ROUNDING
 
 
 def _one(piece: Any) -> float:
@@ -283,7 +275,6 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_step_runs,
         condorcet_step,
         bound=condorcet_fall,
-        given=_covered,
     ),
     _theorem(
         "condorcet-monotone",
@@ -292,7 +283,6 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_step_runs,
         lambda run: run.others[1:],
         bound=lambda run: run.others[:-1],
-        given=_covered,
     ),
     _theorem(
         "condorcet-regret",
@@ -301,7 +291,6 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_runs,
         lambda run: np.cumsum(run.others),
         bound=lambda run: 5 * np.log(run.n) / run.margin**2,
-        given=_tuned,
     ),
     _theorem(
         "condorcet",
@@ -310,7 +299,6 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_runs,
         _losses,
         bound=lambda run: 5 * np.log(run.n) / (run.margin**2 * run.rounds),
-        given=_tuned,
         trivial=lambda run: np.ones(run.losses.shape),
     ),
     _theorem(
@@ -320,7 +308,6 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_runs,
         lambda run: run.logs[1:],
         bound=lambda run: condorcet_linear(run)[1:],
-        given=_tuned,
     ),
 )
 

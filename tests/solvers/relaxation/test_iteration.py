@@ -235,3 +235,12 @@ def test_conjugate_gradients_solve_the_system():
 def test_the_order_of_the_preconditioner_is_checked():
     with pytest.raises(ValueError, match="order must be forward or reversed; got 'x'"):
         ssor_pcg(np.eye(2), np.ones(2), order="x")
+
+
+@pytest.mark.parametrize("method", [ssor_pcg, conjugate_gradients])
+def test_conjugate_gradients_answer_a_zero_target_from_any_start(method):
+    """No residual is small relative to zero, and rounding on the way there looks like bad curvature."""
+    found = method(laplacian(4), np.zeros(16), x0=np.ones(16))
+    assert found.converged
+    assert (found.iterations, found.residual) == (0, 0.0)
+    np.testing.assert_array_equal(found.x, 0)

@@ -166,6 +166,16 @@ def test_the_minimiser_of_axelssons_bound_is_its_minimiser(seed):
     assert found.bound(found.best_omega) <= min(found.bound(float(w)) for w in grid) * (1 + 1e-12)
 
 
+def test_the_minimiser_on_the_laplacian_tells_whether_a_quarter_of_the_diagonal_is_subtracted():
+    """Without it the inequality still holds, and only this value moves (1.558; the argmin is 1.56)."""
+    found = ssor_condition(laplacian(10))
+    grid = np.linspace(0.83, 1.95, 113)
+    assert abs(grid[np.argmin([found.bound(float(w)) for w in grid])] - found.best_omega) <= 0.01
+    assert round(found.best_omega, 3) == 1.558
+    loose = found._replace(b1=found.b1 + 0.25 * found.a1)
+    assert abs(loose.best_omega - 1.558) > 0.1
+
+
 @given(SEEDS, st.floats(0.05, 1.95))
 def test_the_energy_norm_is_below_its_bound(seed, omega):
     A = random_spd(6, seed)
@@ -191,3 +201,23 @@ def test_energy_and_condition_bounds_of_a_diagonal_matrix_are_exact(name):
     A = np.diag(np.diag(MATRICES[name]))
     assert abs(ssor_condition(A).bound(1.0) - 1) < 1e-12
     assert energy_norm(A).bound(1.0) < 1e-7
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        jacobi_radius,
+        ssor_condition,
+        energy_norm,
+        lambda A, **system: near_asymptotic(A, [1.0, 1.5], **system),
+        lambda A, **system: sor_spectral_radius(A, 1.2, **system),
+        lambda A, **system: exact_energy_norm(A, 1.2, **system),
+    ],
+)
+def test_bounds_refuse_a_scale_or_shift_that_leaves_no_positive_definite_matrix(bound):
+    A = laplacian(4)  # smallest eigenvalue .76
+    bound(A, scale=2.0, shift=-1.5)
+    with pytest.raises(ValueError, match=r"shift must leave a positive definite matrix; at -1\.5"):
+        bound(A, shift=-1.5)
+    with pytest.raises(ValueError, match=r"scale must be positive; got -1\.0"):
+        bound(A, scale=-1.0)

@@ -279,6 +279,8 @@ def _krylov(
     w = check_omega("omega", omega)
     system = _System(A, b, x0, tol, limit, scale, shift)
     target = tol * math.sqrt(_kernels.squared_norm(system.b))
+    if target == 0:
+        system.x[:] = 0  # the solution, which no residual relative to b could announce
 
     def go_on(history: np.ndarray, remaining: int) -> int:
         count = _kernels.conjugate_gradients(

@@ -215,7 +215,19 @@ def _dense(A: Any, scale: float, shift: float) -> Float[np.ndarray, "n n"]:
     matrix = SPDMatrix.of(A)
     if matrix.n > DENSE_LIMIT:
         raise ValueError(f"A must have order at most {DENSE_LIMIT} for dense spectra; got {matrix.n}")
-    return check_real("scale", scale) * matrix.dense() + check_real("shift", shift) * np.eye(matrix.n)
+    if check_real("scale", scale) <= 0:
+        raise ValueError(f"scale must be positive; got {scale!r}")
+    dense = scale * matrix.dense() + check_real("shift", shift) * np.eye(matrix.n)
+    if shift < 0:
+        try:
+            np.linalg.cholesky(dense)
+        except np.linalg.LinAlgError:
+            least = float(np.linalg.eigvalsh(dense)[0])
+            raise ValueError(
+                f"shift must leave a positive definite matrix; at {shift!r} its smallest eigenvalue is "
+                f"{least:.6g}"
+            ) from None
+    return dense
 
 
 def _scaled(A: Any, scale: float, shift: float) -> Float[np.ndarray, "n n"]:

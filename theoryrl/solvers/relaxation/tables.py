@@ -40,14 +40,19 @@ def iteration_table(tuning: RelaxationTuning, reversed_order: bool = False) -> I
         starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[mine]
         part = np.zeros((len(mine), len(tuning.omegas)), dtype=np.int64)
         failed = _kernels.count_table(
-            method, *matrix.arrays, systems.scale[mine], systems.shift[mine], systems.targets[mine],
-            starts, np.array(tuning.omegas), tuning.tolerance, tuning.max_iterations, part,
-        )  # fmt: skip
+            method,
+            *matrix.arrays,
+            systems.scale[mine],
+            systems.shift[mine],
+            systems.targets[mine],
+            starts,
+            np.array(tuning.omegas),
+            tuning.tolerance,
+            tuning.max_iterations,
+            part,
+        )
         if failed >= 0:
-            raise NotPositiveDefiniteError(
-                f"A of system {mine[failed]} must be positive definite; conjugate gradients met a direction "
-                "of non-positive curvature"
-            )
+            raise _indefinite(int(mine[failed]))
         counts[mine] = part
     return counts
 
@@ -69,12 +74,29 @@ def counts_at(tuning: RelaxationTuning, omegas: Float[np.ndarray, " T"]) -> Int[
         if (int(u), float(omega)) in known:
             continue
         check_omega(f"omegas[{t}]", float(omega))
-        matrix = systems.matrices[systems.matrix[u]]
-        starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[u : u + 1]
+        matrix, one = systems.matrices[systems.matrix[u]], np.array([u])  # copies, which kernels expect
+        starts = np.empty((0, systems.n)) if systems.starts is None else systems.starts[one]
         count = np.zeros((1, 1), dtype=np.int64)
-        _kernels.count_table(
-            method, *matrix.arrays, systems.scale[u : u + 1], systems.shift[u : u + 1], systems.targets[u :
-            u + 1], starts, np.array([omega]), tuning.tolerance, tuning.max_iterations, count,
-        )  # fmt: skip
+        failed = _kernels.count_table(
+            method,
+            *matrix.arrays,
+            systems.scale[one],
+            systems.shift[one],
+            systems.targets[one],
+            starts,
+            np.array([omega]),
+            tuning.tolerance,
+            tuning.max_iterations,
+            count,
+        )
+        if failed >= 0:
+            raise _indefinite(int(u))
         known[int(u), float(omega)] = int(count[0, 0])
     return np.array([known[int(u), float(w)] for u, w in zip(systems.order, values, strict=True)])
+
+
+def _indefinite(u: int) -> NotPositiveDefiniteError:
+    return NotPositiveDefiniteError(
+        f"A of system {u} must be positive definite; conjugate gradients met a direction of non-positive "
+        "curvature"
+    )

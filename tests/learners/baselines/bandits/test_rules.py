@@ -95,6 +95,33 @@ def thompson(x, rng, T):
     return arms
 
 
+def gaussian_thompson(x, rng, T):
+    """Normal posteriors of variance s^2 / n, with s = 1/2 for rewards in [0, 1], after each arm once."""
+    K = x.shape[1]
+    n, s, arms = np.zeros(K), np.zeros(K), []
+    for t in range(T):
+        arm = (
+            t if t < K else int(np.argmax([rng.normal(s[i] / n[i], 0.5 / math.sqrt(n[i])) for i in range(K)]))
+        )
+        n[arm] += 1
+        s[arm] += x[t, arm]
+        arms.append(arm)
+    return arms
+
+
+def running_mean(x, rng, T):
+    """The released code: the whole past is divided by the mean loss so far, 1 before any loss."""
+    L, paid, arms = np.zeros(x.shape[1]), [], []
+    for t in range(1, T + 1):
+        scale = np.mean(paid) if any(paid) else 1.0
+        p = tsallis(lambda t, T: 2 / math.sqrt(t))(L / scale, t, T)
+        arm = int(np.searchsorted(np.cumsum(p), rng.random() * p.sum(), side="right"))
+        paid.append(1 - x[t - 1, arm])
+        L[arm] += paid[-1] / p[arm]
+        arms.append(arm)
+    return arms
+
+
 def weights(probabilities, estimate):
     def rule(x, rng, T):
         L, arms = np.zeros(x.shape[1]), []
@@ -108,14 +135,19 @@ def weights(probabilities, estimate):
     return rule
 
 
-def exponential(L, t, T):
-    p = np.exp(-math.sqrt(2 * math.log(len(L)) / (len(L) * T)) * (L - L.min()))
-    return p / p.sum()
+def exponential(squared):
+    """Exponential weights with the given square of eta times d / log d."""
 
-
-def tsallis(factor):
     def probabilities(L, t, T):
-        eta, low, high = factor / math.sqrt(t), L.min() - 2e9, L.min()
+        p = np.exp(-math.sqrt(squared(t, T) * math.log(len(L)) / len(L)) * (L - L.min()))
+        return p / p.sum()
+
+    return probabilities
+
+
+def tsallis(rate):
+    def probabilities(L, t, T):
+        eta, low, high = rate(t, T), L.min() - 2e9, L.min()
         for _ in range(300):
             x = (low + high) / 2
             low, high = (x, high) if (4 / (eta * (L - x)) ** 2).sum() < 1 else (low, x)
@@ -140,11 +172,18 @@ def reduced(L, p, arm, loss, t):
         (UCB1(), ucb1),
         (KLUCB(), kl_ucb),
         (ThompsonSampling(), thompson),
-        (Exp3(), weights(exponential, importance)),
-        (TsallisINF(), weights(tsallis(2), importance)),
-        (TsallisINF(estimator="reduced-variance"), weights(tsallis(4), reduced)),
+        (ThompsonSampling(prior="gaussian"), gaussian_thompson),
+        (Exp3(), weights(exponential(lambda t, T: 2 / T), importance)),
+        (Exp3(rate="anytime"), weights(exponential(lambda t, T: 1 / t), importance)),
+        (TsallisINF(), weights(tsallis(lambda t, T: 2 / math.sqrt(t)), importance)),
+        (TsallisINF(rate="horizon"), weights(tsallis(lambda t, T: math.sqrt(8 / T)), importance)),
+        (TsallisINF(scale="running-mean"), running_mean),
+        (
+            TsallisINF(estimator="reduced-variance"),
+            weights(tsallis(lambda t, T: 4 / math.sqrt(t)), reduced),
+        ),
     ],
-    ids=repr,
+    ids=lambda part: part.key if hasattr(part, "key") else "",
 )
 def test_a_learner_pulls_the_arms_that_its_definition_in_plain_python_pulls(learner, rule):
     trace = play(BANDIT, learner, 250, 0)
@@ -233,5 +272,7 @@ def test_options_outside_the_theory_are_marked():
     assert not UCB1(bonus_scale=0.5).guaranteed
     assert not KLUCB(c=0.0).guaranteed
     assert not TsallisINF(scale="running-mean").guaranteed
+    assert not TsallisINF(rate="horizon", estimator="reduced-variance").guaranteed
+    assert TsallisINF(estimator="reduced-variance").guaranteed
     assert not Exp3(rate_scale=2.0).guaranteed
     assert all(learner.guaranteed for learner in (UCB1(), KLUCB(), TsallisINF(), Exp3()))

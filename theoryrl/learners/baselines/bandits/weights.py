@@ -83,7 +83,9 @@ class TsallisINF(BanditLearner):
     Notes
     -----
     With d arms, losses in [0, K] and an oblivious adversary the expected regret against any fixed arm is at
-    most ``4 K sqrt(d T) - 2 K sqrt(T)`` (anytime) or ``2 K sqrt(2 d T)`` (horizon); proofs on the SOR page.
+    most ``4 K sqrt(d T) - 2 K sqrt(T)`` (anytime) or ``2 K sqrt(2 d T)`` (horizon); proofs on the SOR page,
+    for the importance-weighted estimator. That of reduced variance has its guarantee with the anytime rate
+    only (Zimmert and Seldin, Theorem 1, with a smaller leading constant and further terms in log T).
     On independent rewards the anytime form has regret of order ``sum_i log T / gap_i``.
 
     Source: Zimmert and Seldin (2021); Khodak et al. (2024), Algorithm 2.
@@ -108,8 +110,9 @@ class TsallisINF(BanditLearner):
 
     @property
     def guaranteed(self) -> bool:
-        """Whether a theorem covers these options."""
-        return self.rate_scale == 1 and self.scale == "range"
+        """Whether a theorem covers these options: reduced variance needs the rate that decreases."""
+        covered = self.estimator == "importance" or self.rate == "anytime"
+        return self.rate_scale == 1 and self.scale == "range" and covered
 
     def rule(self, spec: BanditSpec) -> tuple[int, list[float]]:
         """Return the rule and its options."""

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from theoryrl.learners._recovering import count_pulls
 from theoryrl.learners.baselines.recovering._kernels import best_sequence
 from theoryrl.learners.baselines.recovering.oracles import check_sizes
-from theoryrl.learners.recovering import require_recovering
+from theoryrl.learners.recovering import check_rewards, require_recovering
 from theoryrl.models import PullSequence, RecoveringBandit
 from theoryrl.models._validation import check_count, check_real
 from theoryrl.protocol import RecoveringDecision, RecoveringSpec
@@ -217,6 +217,7 @@ class GPLookahead:
         self, state: LookaheadState, decision: RecoveringDecision, observation: Pulls
     ) -> LookaheadState:
         """Count the pulls, and move the idle times on."""
+        check_rewards(observation, state.spec)
         count_pulls(observation.arms, observation.idle, observation.rewards, state.n, state.s)
         state.idle = moved_on(state.idle, observation)
         return state
