@@ -337,7 +337,16 @@ class Impatient(NashProx):
         super().__init__(**options, max_inner=2)
 
 
-@pytest.mark.parametrize("mutant", [WrongPull, Impatient])
+class ArithmeticMixture(NashProx):
+    """Takes the mean of probabilities for the reference, as if the divergences went the other way."""
+
+    def _reference(self, spec: Any, log_centre: np.ndarray) -> np.ndarray:
+        beta, pull = self.weights(spec)
+        mixed = beta * np.exp(spec.log_reference) + pull * np.exp(log_centre)
+        return np.asarray(np.log(mixed / (beta + pull)))
+
+
+@pytest.mark.parametrize("mutant", [WrongPull, Impatient, ArithmeticMixture])
 def test_proximal_points_that_are_not_solved_break_the_identity(mutant: Any) -> None:
     assert verdict("nash-prox", methods.prox_runs(QUICK, mutant)) is Verdict.VIOLATED
 
@@ -354,8 +363,16 @@ class Overshoots(IteratedReference):
         return state
 
 
-def test_a_reference_that_overshoots_breaks_monotonicity() -> None:
-    assert verdict("iterated-reference", methods.iterated_runs(QUICK, Overshoots)) is Verdict.VIOLATED
+class OldReference(IteratedReference):
+    """Is still pulled to the game's own reference."""
+
+    def weights(self, spec: Any) -> tuple[float, float]:
+        return 0.2 * self.beta, 0.8 * self.beta
+
+
+@pytest.mark.parametrize("mutant", [Overshoots, OldReference])
+def test_a_reference_that_overshoots_or_stays_behind_breaks_monotonicity(mutant: Any) -> None:
+    assert verdict("iterated-reference", methods.iterated_runs(QUICK, mutant)) is Verdict.VIOLATED
 
 
 # Stochastic gradients.
@@ -425,6 +442,32 @@ class StaleEGPO(EGPO):
             state.log_policy = moved
 
 
+class LateEGPO(EGPO):
+    """Drops its half step, and answers the current policy every other time."""
+
+    def move(self, state: Iterate, field: np.ndarray) -> None:
+        if state.answered % 2:
+            super().move(state, field)
+
+
+class PlainOMWU(OMWU):
+    """Predicts nothing."""
+
+    def move(self, state: Iterate, field: np.ndarray) -> None:
+        spec = state.spec
+        moved = mirror_step(field, state.log_policy, spec.log_reference, state.step, spec.beta)
+        state.log_policy = state.query = moved
+
+
+class NoMagnet(MMD):
+    """Is pulled to where it is."""
+
+    def move(self, state: Iterate, field: np.ndarray) -> None:
+        spec = state.spec
+        moved = proximal_step(field, state.log_policy, state.log_policy, state.step, spec.beta)
+        state.log_policy = state.query = moved
+
+
 class PessimisticOMWU(OMWU):
     """Predicts in the opposite direction."""
 
@@ -437,8 +480,11 @@ class PessimisticOMWU(OMWU):
 
 
 def test_half_steps_and_wrong_predictions_miss_their_rates() -> None:
-    assert verdict("egpo", methods.extragradient_runs(QUICK, StaleEGPO)) is Verdict.VIOLATED
-    assert verdict("omwu", methods.omwu_runs(QUICK, PessimisticOMWU)) is Verdict.VIOLATED
+    for late in (StaleEGPO, LateEGPO):
+        assert verdict("egpo", methods.extragradient_runs(QUICK, late)) is Verdict.VIOLATED
+    for wrong in (PessimisticOMWU, PlainOMWU):
+        assert verdict("omwu", methods.omwu_runs(QUICK, wrong)) is Verdict.VIOLATED
+    assert verdict("mmd", methods.mmd_runs(QUICK, NoMagnet)) is Verdict.VIOLATED
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])

@@ -121,3 +121,14 @@ def test_bad_regularisation_is_refused(beta, reference, message):
 def test_logarithms_of_a_reference_must_be_normalised():
     with pytest.raises(ValueError, match=r"log_reference\[0, :\] must be normalised"):
         RegularizedGame(PreferenceGame(np.full((2, 2), 0.5)), 0.1, [[-1.0, -1.0]])
+
+
+def test_counts_as_large_as_floats_and_wins_that_are_words():
+    np.testing.assert_array_equal(
+        PreferenceGame.from_win_counts([[0, 1.5e308], [0.5e308, 0]]).P, [[0.5, 0.75], [0.25, 0.5]]
+    )
+    with pytest.raises(ValueError, match="wins must hold real numbers"):
+        PreferenceGame.from_tournament([["0", "1"], ["0", "0"]])
+    np.testing.assert_array_equal(
+        PreferenceGame.from_tournament([[False, True], [False, False]]).P, [[0.5, 1.0], [0.0, 0.5]]
+    )

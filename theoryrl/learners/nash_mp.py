@@ -143,6 +143,7 @@ class ProximalPointMethod:
     The centre moves to the equilibrium of the game with weight ``beta + 1 / gamma`` and reference
     ``(ref^beta pi_k^(1 / gamma))^(1 / (beta + 1 / gamma))``, which an inner Mirror Prox finds. Every other
     field shows how far it is: the centre moves when the certificate of the inner iterate is small enough.
+    If it moves because `max_inner` is reached, which no theorem covers, a warning says so.
     """
 
     key: ClassVar[str]
@@ -156,7 +157,7 @@ class ProximalPointMethod:
 
     @property
     def guaranteed(self) -> bool:
-        """Every step is covered by the theorem, up to the tolerance of the inner problem."""
+        """Every step is covered, up to the inner tolerance, unless a warning says otherwise."""
         return True
 
     def weights(self, spec: PreferenceSpec) -> tuple[float, float]:
@@ -191,8 +192,15 @@ class ProximalPointMethod:
         if state.answered == 0:
             return False
         r = weight * (state.inner - state.log_reference) - field
-        certificate = (span(r) / (2 * weight)) ** 2
-        return bool(certificate.max() <= self.inner_tolerance) or state.answered >= self.max_inner
+        certificate = float(((span(r) / (2 * weight)) ** 2).max())
+        if certificate <= self.inner_tolerance:
+            return True
+        if state.answered < self.max_inner:
+            return False
+        warn_if_void(
+            self, 1.0, f"{self.max_inner} queries left a certificate of {certificate:.2g} in an inner problem"
+        )
+        return True
 
     def _reference(self, spec: PreferenceSpec, log_centre: LogPolicy) -> LogPolicy:
         beta, pull = self.weights(spec)

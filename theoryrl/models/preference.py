@@ -141,7 +141,9 @@ class PreferenceGame(Frozen):
         dims = count_axes("wins", wins)
         if dims not in (2, 3):
             raise ValueError(f"wins must have shape (n, n) or (X, n, n); got {dims} axes")
-        beats = real_array("wins", np.asarray(wins, dtype=np.float64), ("X", "n", "n")[3 - dims :])
+        given = np.asarray(wins)
+        numbers = given.astype(np.float64) if given.dtype == np.bool_ else given
+        beats = real_array("wins", numbers, ("X", "n", "n")[3 - dims :])
         wrong = (beats != 0) & (beats != 1)
         if wrong.any():
             index = first_index(wrong)
@@ -176,9 +178,9 @@ class PreferenceGame(Frozen):
         check_interval("counts", W, 0.0, np.inf)
         check_real("prior", prior, low=0.0)
         mirrored = np.swapaxes(W, -1, -2)
-        total = W + mirrored + 2 * prior
-        half = (W - mirrored) / 2
-        A = np.divide(half, total, out=np.zeros_like(half), where=total > 0)
+        mean = W / 2 + mirrored / 2 + prior  # halves, for the sum of the largest floats is infinite
+        quarter = W / 4 - mirrored / 4
+        A = np.divide(quarter, mean, out=np.zeros_like(mean), where=mean > 0)
         return cls(0.5 + A, rho)
 
     @classmethod
@@ -276,13 +278,7 @@ class RegularizedGame(Frozen):
             raise ValueError(
                 f"beta must be positive; got {self.beta!r} (without regularisation solve the PreferenceGame)"
             )
-        logits = real_array("log_reference", self.log_reference, self.game.shape)
-        total = logsumexp(logits, axis=1)
-        wrong = np.abs(total) > SKEW_TOLERANCE
-        if wrong.any():
-            (x,) = first_index(wrong)
-            mass = float(np.exp(total[x]))
-            raise ValueError(f"log_reference[{x}, :] must be normalised; its probabilities sum to {mass!r}")
+        logits = log_policy_array("log_reference", self.log_reference, self.game.shape)
         object.__setattr__(self, "beta", beta)
         object.__setattr__(self, "log_reference", logits)
 
@@ -312,6 +308,18 @@ class MatrixGame(Frozen):
 
     def __repr__(self) -> str:
         return f"MatrixGame(n={self.payoff.shape[0]}, m={self.payoff.shape[1]})"
+
+
+def log_policy_array(name: str, value: Any, shape: tuple[int, int]) -> Float[np.ndarray, "X n"]:
+    """Return `value` as the finite, normalised logarithms of a policy of this shape; raise if it is none."""
+    logits = real_array(name, value, shape)
+    total = logsumexp(logits, axis=1)
+    wrong = np.abs(total) > SKEW_TOLERANCE
+    if wrong.any():
+        (x,) = first_index(wrong)
+        mass = float(np.exp(total[x]))
+        raise ValueError(f"{name}[{x}, :] must be normalised; its probabilities sum to {mass!r}")
+    return logits
 
 
 def _check_pairs(name: str, array: np.ndarray, total: float) -> None:

@@ -21,7 +21,8 @@ from jaxtyping import Bool, Float, Int
 
 from theoryrl.models import PreferenceGame, RegularizedGame
 from theoryrl.models._frozen import Frozen
-from theoryrl.models._validation import check_count, check_type, real_array
+from theoryrl.models._validation import check_count, check_type
+from theoryrl.models.preference import log_policy_array
 from theoryrl.protocol.core import Outcome, Streams
 from theoryrl.solvers.preference import (
     PreferenceSolution,
@@ -30,7 +31,7 @@ from theoryrl.solvers.preference import (
     preference_field,
 )
 from theoryrl.solvers.preference.fields import LogPolicy, PerContext, certify
-from theoryrl.solvers.simplex import kl_divergence, log_normalize, span
+from theoryrl.solvers.simplex import kl_divergence, span
 
 NO_DIAGNOSTICS: Mapping[str, float] = {}
 
@@ -170,7 +171,7 @@ class PreferenceProblem(Frozen):
     key
         Name of the instance.
     start
-        Logarithms of the policy to start from: shape [X, n]. Default: the reference.
+        Logarithms of the policy to start from, normalised: shape [X, n]. Default: the reference.
     """
 
     game: PreferenceGame | RegularizedGame
@@ -183,7 +184,7 @@ class PreferenceProblem(Frozen):
     def __post_init__(self) -> None:
         check_type("game", self.game, PreferenceGame, RegularizedGame)
         if self.start is not None:
-            start = log_normalize(real_array("start", self.start, self.game.shape))
+            start = log_policy_array("start", self.start, self.game.shape)
             object.__setattr__(self, "start", start)
 
     @property

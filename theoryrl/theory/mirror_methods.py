@@ -337,13 +337,17 @@ def prox_runs(scope: Scope, make: Callable[..., NashProx] = NashProx) -> Iterato
 
 
 def iterated_runs(scope: Scope, make: Callable[..., Any] = IteratedReference) -> Iterator[ProximalRun]:
-    """Yield runs of the iterated reference, measured against the winner of the game itself."""
+    """Yield runs of the iterated reference, measured against the winner of the game itself.
+
+    They start away from the game's own reference, which must play no part.
+    """
     rng = np.random.default_rng([scope.seed, 56])
     for index in range(scope.pick(10, 100)):
         n = int(rng.integers(2, 9))
         game = random_game(rng, FAMILIES[index % 4], n)
         learner = make(beta=float(rng.uniform(0.1, 0.5)))
-        trace, recorder = recorded(game.regularized(1.0), learner, 1000)
+        reference, start = log_normalize(rng.normal(size=(2, 1, n)))
+        trace, recorder = recorded(RegularizedGame(game, 1.0, reference), learner, 1000, start)
         winner = von_neumann_winner(game).policy.probabilities[0]
         with np.errstate(divide="ignore"):
             target = np.maximum(np.log(winner), -1e4)  # probability 0, as far as a divergence from it goes

@@ -381,8 +381,9 @@ def bound_over_time(scope: Scope) -> Iterator[Curve]:
 
 
 def bound_over_arms(scope: Scope) -> Iterator[Curve]:
-    """Yield the proven bound over N at fixed T, for K = 1 and for K = N."""
+    """Yield the proven bound over N at fixed T, for K from 1 to N."""
     N = np.array([2**k for k in range(4, 13)])
-    for name, pulls in (("K = 1", np.ones_like(N)), ("K = N", N)):
+    sizes = {"K = 1": N**0, "K = sqrt(N)": np.sqrt(N).astype(np.int64), "K = N / 4": N // 4, "K = N": N}
+    for name, pulls in sizes.items():
         bounds = np.array([regret_bound(int(n), int(k), 10**10) for n, k in zip(N, pulls, strict=True)])
         yield Curve(name, N * 1.0, bounds[:, None], "arms N", "bound", exact=True)

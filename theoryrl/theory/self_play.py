@@ -368,12 +368,15 @@ SAMPLED_ROUNDS = (100, 400, 1600)
 
 
 def sampled_curves(scope: Scope, learner: SPO | None = None) -> Iterator[Curve]:
-    """Yield the exploitability over T for Hedge with sampled utilities, each sample on a game of its own."""
+    """Yield the exploitability over T for Hedge with sampled utilities, each sample on a game of its own.
+
+    No two sizes share a seed: with the same one the longer run would begin with the duels of the shorter.
+    """
     rng = np.random.default_rng([scope.seed, 97])
     samples = []
     for T in SAMPLED_ROUNDS:
         games = PreferenceGame.random(5, rng, scope.pick(60, 500))
-        samples.append([run.loss for run in sampled_runs_of(games, T, scope.seed, learner)])
+        samples.append([run.loss for run in sampled_runs_of(games, T, scope.seeds(1, 1)[0] + T, learner)])
     sizes = np.array(SAMPLED_ROUNDS, dtype=float)
     yield Curve("five actions", sizes, np.array(samples), "rounds T", "exploitability")
 

@@ -421,6 +421,19 @@ def test_methods_for_regularised_games_refuse_others(key):
         play(random_game(np.random.default_rng(0), "uniform", 3), LEARNERS[key](), 2)
 
 
-def test_the_start_must_fit_the_game():
+def test_the_start_must_fit_the_game_and_be_normalised():
     with pytest.raises(ValueError, match="start must have shape"):
         PreferenceProblem(rock_paper_scissors(), start=np.zeros((1, 2)))
+    with pytest.raises(ValueError, match=r"start\[0, :\] must be normalised; its probabilities sum to 3"):
+        PreferenceProblem(rock_paper_scissors(), start=np.zeros((1, 3)))
+
+
+def test_a_centre_that_moves_before_its_problem_is_solved_is_announced():
+    with pytest.warns(UserWarning, match="guarantee is void .*4 queries left a certificate of"):
+        play(rock_paper_scissors(), NashProx(max_inner=4), 10)
+
+
+def test_what_has_no_theorem_says_so():
+    void = (OnlineIPO(), INPO(), NashMPPG(), NashMDPG(), NashEMA(), NashMD(0.1), EGPO(0.1), OMWU(0.1), MPO())
+    assert not any(learner.guaranteed for learner in void)
+    assert all(learner.guaranteed for learner in (NashMP(), NashProx(), NashMD(), EGPO(), MMD(), OMWU()))

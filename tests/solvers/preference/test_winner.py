@@ -85,6 +85,33 @@ def test_the_winner_of_largest_entropy_is_that_of_an_exponential_cone_program(se
     assert np.abs(ours - p.value).max() < 1e-2
 
 
+TIED = (
+    "00000-++ 0000+-0+ 0000+000 0000-+00 0--+00+0 ++0-000- -000-000 --000+00",
+    "0++++0-- -0+0+0+- --0+-0++ -0-0+-+- --+-0+-+ 000+-0-+ +---++0- ++-+--+0",
+)
+"""Rows of signs: games in which some action ties at the winner's support by chance."""
+
+
+@pytest.mark.parametrize("signs", TIED, ids=("four tie", "eight"))
+def test_of_many_winners_none_has_a_larger_entropy_though_some_actions_tie_by_chance(signs):
+    A = np.array([{"+": 0.5, "-": -0.5, "0": 0.0}[c] for c in signs.replace(" ", "")]).reshape(8, 8)
+    game = PreferenceGame.from_skew(A)
+    p = cp.Variable(8)
+    cp.Problem(cp.Maximize(cp.sum(cp.entr(p))), [A @ p <= 0, cp.sum(p) == 1]).solve(solver="CLARABEL")
+    ours = von_neumann_winner(game).policy.probabilities[0]
+    assert entropy(ours) >= entropy(np.maximum(p.value, 0)) - 1e-5
+    near = np.exp(regularized_equilibrium(game.regularized(1e-5)).log_policy)
+    assert np.abs(near - ours).max() < 1e-2
+
+
+def test_a_support_whose_kernel_has_no_mass_is_passed_over_in_silence():
+    A = np.zeros((5, 5))
+    A[0, 1], A[0, 4], A[1, 2], A[1, 3], A[1, 4] = 0.001, 0.001, 0.5, -0.001, -0.001
+    A[2, 3], A[2, 4], A[3, 4] = 0.25, 0.25, 0.5
+    winner = von_neumann_winner(PreferenceGame.from_skew(A - A.T))
+    assert winner.exploitability.max() <= 1e-12
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_it_is_the_limit_of_the_regularised_equilibria_for_a_uniform_reference(seed):
     game = random_game(np.random.default_rng(seed), "ties", 7)

@@ -38,6 +38,9 @@ EXACT = 1e-12
 KERNEL = 1e-10
 """Relative size of a singular value that counts as zero."""
 
+ENTROPY = 1e-5
+"""Difference of entropy that counts as none: what HiGHS's tolerance of 1e-7 may lend a winner."""
+
 LEAST_SHARE = 1e-10
 """A smaller share in the solution on a support means that the support is too large."""
 
@@ -217,8 +220,7 @@ def _exact_winner(A: Float[np.ndarray, "n n"], pi: Float[np.ndarray, " n"], beta
         winner = _winner_on(A, np.flatnonzero(support), np.flatnonzero(support | tied), pi)
         if winner is None:
             continue
-        # Among several winners the limit of pi is wanted, from which pi is of order sqrt(beta) away at most.
-        if winner.unique or np.abs(winner.policy - pi).sum() <= 10 * threshold:
+        if winner.unique or _has_largest_entropy(A, winner.policy):
             return winner
     return None
 
@@ -235,7 +237,7 @@ def _winner_on(
     kernel = null_space(A[np.ix_(tied, support)], rcond=KERNEL) if len(tied) > 1 else np.ones((1, 1))
     if kernel.shape[1] == 0:
         return None
-    share = kernel[:, 0] / kernel.sum() if kernel.shape[1] == 1 else _largest_entropy(kernel, pi[support])
+    share = _largest_entropy(kernel, pi[support]) if kernel.shape[1] > 1 else _scaled(kernel[:, 0])
     if share is None or not (share > LEAST_SHARE).all():
         return None
     policy = np.zeros(len(A))
@@ -243,6 +245,35 @@ def _winner_on(
     if float((A @ policy).max()) > EXACT:
         return None
     return _Winner(policy, _uniqueness(A, policy), 0)
+
+
+def _scaled(v: Float[np.ndarray, " s"]) -> Float[np.ndarray, " s"] | None:
+    """Return the multiple of v of mass one; None if its mass is zero."""
+    mass = v.sum()
+    return v / mass if abs(mass) > KERNEL else None
+
+
+def _has_largest_entropy(A: Float[np.ndarray, "n n"], p: Float[np.ndarray, " n"]) -> bool:
+    """Return whether no other winner has a larger entropy than the winner p, up to `ENTROPY`.
+
+    The entropy is concave and the winners q form a polytope, so p is the best if its derivative towards each
+    of them is not positive: none has mass where p has none, towards which it would be infinite, and none
+    a larger ``<q, -log p>``. Two linear programs tell.
+    """
+    off = p == 0
+    reward = np.where(off, 0.0, -np.log(np.where(off, 1.0, p)))
+    return _most(A, off.astype(np.float64)) <= ENTROPY and _most(A, reward) <= float(p @ reward) + ENTROPY
+
+
+def _most(A: Float[np.ndarray, "n n"], reward: Float[np.ndarray, " n"]) -> float:
+    """Return the largest mean reward of a winner; infinite if HiGHS does not find it."""
+    n = len(A)
+    if not reward.any():
+        return 0.0
+    result = linprog(
+        -reward, A_ub=A, b_ub=np.zeros(n), A_eq=np.ones((1, n)), b_eq=[1.0], bounds=(0, None), method="highs"
+    )
+    return -float(result.fun) if result.status == 0 else np.inf
 
 
 def _largest_entropy(

@@ -135,10 +135,16 @@ class BlockingUCB(_IndexLearner):
     Notes
     -----
     Basu, Sen, Sanghavi and Shakkottai (2019), recalled: the greedy policy over available arms, with upper
-    confidence bounds in place of the means.
+    confidence bounds in place of the means. All pulls of an arm are pooled, whatever its idle time was,
+    which bounds its reward only if that is constant once the delay is over.
     """
 
     key: ClassVar[str] = "blocking-ucb"
+
+    @property
+    def guaranteed(self) -> bool:
+        """Whether the theory covers the run: the learner cannot see that the arms are blocking ones."""
+        return False
 
     def init(self, spec: RecoveringSpec, rng: np.random.Generator) -> IndexState:
         """Return the state without data.
