@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from _parts import Part, Setting, run
+from _plots import outside_legend, panels
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from theoryrl import PreferenceGame, play, solve
 from theoryrl.instances import condorcet, three_cycle, trajectory_preferences
@@ -35,13 +35,8 @@ COLOURS = {
 }
 
 
-def panels(columns: int, width: float = 4.6, height: float = 3.7) -> tuple[Figure, Any]:
-    """Return a figure that needs no display, and its axes in a row."""
-    figure = Figure(figsize=(width * columns, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+SIZE = {"width": 4.6, "height": 3.7}
+"""Of a panel, in inches."""
 
 
 def mean_sd(samples: Sequence[float] | np.ndarray, digits: int = 3) -> str:
@@ -70,7 +65,7 @@ def cycles(setting: Setting) -> Part:
     }
     jobs = [(learner, T, seed) for learner, T in contenders.values() for seed in range(seeds)]
     found = np.array(setting.map(one_cycle, jobs)).reshape(len(contenders), seeds, 7)
-    figure, axes = panels(2)
+    figure, axes = panels(1, 2, **SIZE)
     triangle(axes[0], "random cycles: winners and what is found")
     winners = found[0, :, :3] @ CORNERS
     axes[0].plot(*winners.T, "o", color="black", fillstyle="none", markersize=9, label="minimax winner")
@@ -140,7 +135,7 @@ def rates(setting: Setting) -> Part:
     losses = np.array(setting.map(final, jobs)).reshape(2, -1)
     T, log_n = np.array(horizons, dtype=float), np.log(20)
     bounds = {"SPO, Hedge": np.sqrt(2 * log_n / T), "SPO, optimistic": (2 * log_n + 0.5) / T}
-    figure, axes = panels(1)
+    figure, axes = panels(1, 1, **SIZE)
     rows, numbers = [], dict[str, Any]()
     for (name, bound), loss in zip(bounds.items(), losses, strict=True):
         slope = float(np.polyfit(np.log(T), np.log(loss), 1)[0])
@@ -160,15 +155,14 @@ def methods(setting: Setting) -> Part:
     jobs = [(games, SPO(m, output=o), rounds) for o in ("average", "last") for m in METHODS]
     traces = setting.map(play, jobs)
     losses = np.array([2 * (0.5 - trace.values) for trace in traces]).reshape(2, len(METHODS), -1)
-    figure, axes = panels(2, height=3.5)
+    figure, axes = panels(1, 2, width=4.6, height=3.5)
     t = np.arange(1, rounds + 1)
     shown = np.unique(np.geomspace(1, rounds, 250).astype(int)) - 1
     for ax, output, curves in zip(axes, ("mean policy", "last iterate"), losses, strict=True):
         for method, curve in zip(METHODS, curves, strict=True):
             ax.loglog(t[shown], curve[shown], label=method, linewidth=1.3)
         ax.set(xlabel="round", ylabel="exploitability", title=f"{output}, mean over 8 contexts")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
+    outside_legend(figure, axes[0], 4)
     ends = losses[:, :, -1]
     rows = [[f"`{m}`", f"{ends[0, i]:.4f}", f"{ends[1, i]:.4f}"] for i, m in enumerate(METHODS)]
     numbers = {m: {"average": ends[0, i], "last": ends[1, i]} for i, m in enumerate(METHODS)}
@@ -181,7 +175,7 @@ def methods(setting: Setting) -> Part:
 def margins(setting: Setting) -> Part:
     """The fast rate under a margin: T times the exploitability, and the share of the others."""
     rounds, seeds = setting.scope.pick((500, 2), (4000, 5))
-    figure, axes = panels(2, height=3.4)
+    figure, axes = panels(1, 2, width=4.6, height=3.4)
     rows, numbers = [], dict[str, Any]()
     for margin, colour in ((0.1, "#0072B2"), (0.3, "#009E73"), (1.0, "#D55E00")):
         jobs = [(margin, rounds, seed) for seed in range(seeds)]
@@ -228,7 +222,7 @@ def trees(setting: Setting) -> Part:
     """Non-Markovian, intransitive preferences between trajectories: SPO, its bounds, a reward model."""
     shapes = [(S, A, H, min(T, setting.scope.pick(32, T))) for S, A, H, T in TREES]
     shapes = shapes[: setting.scope.pick(2, 3)]
-    figure, axes = panels(len(shapes), width=3.8, height=3.4)
+    figure, axes = panels(1, len(shapes), width=3.8, height=3.4)
     rows, numbers = [], dict[str, Any]()
     for ax, (S, A, H, T), cells in zip(axes, shapes, setting.map(one_tree, shapes), strict=True):
         t, capacity = np.arange(1, T + 1), H * np.log(A)
@@ -275,7 +269,7 @@ def noise(setting: Setting) -> Part:
     rounds, seeds = setting.scope.pick((100, 4), (500, 100))
     cells = np.array(setting.map(one_noise, [(flip, rounds, s) for flip in FLIPS for s in range(seeds)]))
     cells = cells.reshape(len(FLIPS), seeds, 2)
-    figure, axes = panels(1)
+    figure, axes = panels(1, 1, **SIZE)
     rows, numbers = [], dict[str, Any]()
     for i, (name, key) in enumerate((("SPO, one opponent per round", "SPO, Hedge"), ("reward model",) * 2)):
         losses = cells[:, :, i]

@@ -187,12 +187,12 @@ def test_a_missing_hint_is_caught_on_every_tournament(key: str) -> None:
 
 
 def test_a_missing_hint_has_the_slope_of_a_square_root_or_none() -> None:
-    curves = self_play.rate_curve(QUICK, NoHint("optimistic-hedge"))
+    curves = self_play.rate_curve(NoHint("optimistic-hedge"))
     assert verdict("optimistic-slope", curves) is Verdict.VIOLATED
 
 
 def test_a_step_that_does_not_shrink_with_the_horizon_has_no_rate() -> None:
-    curves = self_play.rate_curve(QUICK, SPO(eta=1.0))
+    curves = self_play.rate_curve(SPO(eta=1.0))
     assert verdict("hedge-slope", curves) is Verdict.VIOLATED
 
 

@@ -386,7 +386,7 @@ def sampled_curves(scope: Scope, learner: SPO | None = None) -> Iterator[Curve]:
 RATE_ROUNDS = (32, 64, 128, 256, 512, 1024)
 
 
-def rate_curve(scope: Scope, learner: SPO) -> Iterator[Curve]:
+def rate_curve(learner: SPO) -> Iterator[Curve]:
     """Yield the mean exploitability over eight games of 20 actions, each horizon a run of its own."""
     games = PreferenceGame.random(20, np.random.default_rng(90), contexts=8)
     ends = [2 * (0.5 - float(play(games, learner, T).values[-1])) for T in RATE_ROUNDS]
@@ -396,12 +396,12 @@ def rate_curve(scope: Scope, learner: SPO) -> Iterator[Curve]:
 
 def hedge_curves(scope: Scope) -> Iterator[Curve]:
     """Yield Hedge with the step tuned to each T."""
-    return rate_curve(scope, SPO())
+    return rate_curve(SPO())
 
 
 def optimistic_curves(scope: Scope) -> Iterator[Curve]:
     """Yield optimistic Hedge."""
-    return rate_curve(scope, SPO("optimistic-hedge"))
+    return rate_curve(SPO("optimistic-hedge"))
 
 
 # Label flips, two players, last iterates, reward models.

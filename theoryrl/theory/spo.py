@@ -139,6 +139,14 @@ def _final(run: Any) -> Any:
     return run.losses[-1]
 
 
+def _covered(run: CondorcetRun) -> bool:
+    return run.eta <= 0.8 * run.margin * (1 + ROUNDING)
+
+
+def _tuned(run: CondorcetRun) -> bool:
+    return abs(run.eta - 0.4 * run.margin) <= ROUNDING
+
+
 def _one(piece: Any) -> float:
     return 1.0
 
@@ -275,6 +283,7 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_step_runs,
         condorcet_step,
         bound=condorcet_fall,
+        given=_covered,
     ),
     _theorem(
         "condorcet-monotone",
@@ -283,6 +292,7 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_step_runs,
         lambda run: run.others[1:],
         bound=lambda run: run.others[:-1],
+        given=_covered,
     ),
     _theorem(
         "condorcet-regret",
@@ -291,6 +301,7 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_runs,
         lambda run: np.cumsum(run.others),
         bound=lambda run: 5 * np.log(run.n) / run.margin**2,
+        given=_tuned,
     ),
     _theorem(
         "condorcet",
@@ -299,6 +310,7 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_runs,
         _losses,
         bound=lambda run: 5 * np.log(run.n) / (run.margin**2 * run.rounds),
+        given=_tuned,
         trivial=lambda run: np.ones(run.losses.shape),
     ),
     _theorem(
@@ -308,6 +320,7 @@ _CONDORCET: tuple[Theorem, ...] = (
         self_play.condorcet_runs,
         lambda run: run.logs[1:],
         bound=lambda run: condorcet_linear(run)[1:],
+        given=_tuned,
     ),
 )
 
