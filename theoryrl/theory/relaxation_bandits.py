@@ -321,7 +321,7 @@ def fixed_runs(scope: Scope, make: Make | None = None) -> Iterator[RelaxationRun
     which = (tuning.systems.shift[tuning.systems.order] > 0).astype(np.int64)
     betas, learner = betas_of(tuning), TsallisINF(rate="horizon") if make is None else make()
     least = least_total(found, betas, np.bincount(which))
-    for seed in scope.seeds(60, 200):
+    for seed in scope.seeds(480, 600):
         run = bandit_run(table, learner, seed, f"T = {rounds}", "horizon")
         yield RelaxationRun(
             run.instance, run, which, found, betas, least=least, group=run.group, **credentials(run.trace)

@@ -42,15 +42,18 @@ def clopper_pearson(successes: int, trials: int, alpha: float) -> Interval:
 def bounded_mean(samples: Float[np.ndarray, " N"], width: float, alpha: float) -> Interval:
     """Return the mean of independent samples in an interval of the given width, with one-sided limits.
 
-    Empirical Bernstein; each limit fails with probability <= alpha, whatever the distribution.
+    The closer of Hoeffding's limit (few samples) and the empirical Bernstein one (many samples of small
+    variance), each at alpha / 2; so each limit fails with probability <= alpha, whatever the distribution.
 
-    Source: Maurer and Pontil (2009), Theorem 4.
+    Source: Hoeffding (1963), Theorem 2; Maurer and Pontil (2009), Theorem 4.
     """
     n = check_count("number of samples", len(samples), low=2)
     check_fraction("alpha", alpha)
-    log_term = math.log(2 / alpha)
     mean, variance = float(np.mean(samples)), float(np.var(samples, ddof=1))
-    radius = math.sqrt(2 * variance * log_term / n) + 7 * width * log_term / (3 * (n - 1))
+    hoeffding = width * math.sqrt(math.log(2 / alpha) / (2 * n))
+    log_term = math.log(4 / alpha)
+    bernstein = math.sqrt(2 * variance * log_term / n) + 7 * width * log_term / (3 * (n - 1))
+    radius = min(hoeffding, bernstein)
     return Interval(mean, mean - radius, mean + radius)
 
 
