@@ -36,8 +36,8 @@ from theoryrl.learners import DRLSVIUCB, DRRPO, LSVIUCB, WeDriveU
 from theoryrl.protocol import Approximation, OffDynamicsProblem, Run
 from theoryrl.solvers import policy_value, robust_policy_evaluation, robust_value_iteration
 from theoryrl.theory import Scope
-from theoryrl.theory.robust_learning import tight_plans
-from theoryrl.theory.robust_linear import PlanAudit, audited_run
+from theoryrl.theory.evidence.robust_learning import tight_plans
+from theoryrl.theory.evidence.robust_linear import PlanAudit, audited_run
 
 PUBLISHED: dict[str, Any] = {"beta": 1.0, "ridge": 0.1}
 """Bonus factor and ridge of the public code of Liu and Xu (2024)."""

@@ -26,8 +26,8 @@ from theoryrl.protocol.preference import Recorder
 from theoryrl.solvers import regularized_equilibrium
 from theoryrl.solvers.simplex import kl_divergence, log_normalize
 from theoryrl.theory import Scope
-from theoryrl.theory.mirror_methods import NOISE, centres_of, inexact_run
-from theoryrl.theory.preference import recorded
+from theoryrl.theory.evidence.mirror_methods import NOISE, centres_of, inexact_run
+from theoryrl.theory.evidence.preference import recorded
 
 ACCURACY = 1e-6
 STYLE: dict[str, tuple[str, str]] = {

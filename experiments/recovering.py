@@ -49,8 +49,8 @@ from theoryrl.solvers import (
     rewards_over_time,
 )
 from theoryrl.theory import slope_interval
-from theoryrl.theory.phases import audited_run, planner_regret, regret_bound
-from theoryrl.theory.schedules import greedy_average, random_bandit
+from theoryrl.theory.evidence.phases import audited_run, planner_regret, regret_bound
+from theoryrl.theory.evidence.schedules import greedy_average, random_bandit
 
 KINDS = ("concave", "blocking", "monotone")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999933")

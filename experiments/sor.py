@@ -65,7 +65,12 @@ from theoryrl.solvers import (
     young_omega,
 )
 from theoryrl.theory import slope_interval
-from theoryrl.theory.relaxation_bandits import betas_of, largest_count, normalised_bound, surrogates_of
+from theoryrl.theory.evidence.relaxation_bandits import (
+    betas_of,
+    largest_count,
+    normalised_bound,
+    surrogates_of,
+)
 
 EPS = 1e-8
 RELEASED: dict[str, Any] = {"scale": "running-mean"}

@@ -24,7 +24,7 @@ from theoryrl.instances import condorcet, three_cycle, trajectory_preferences
 from theoryrl.learners import SPO, QueueSPO, RewardModelLearner, TrajectoryRewardModel, TrajectorySPO
 from theoryrl.learners.no_regret import METHODS
 from theoryrl.protocol.preference import Recorder
-from theoryrl.theory.self_play import condorcet_run, self_play_run, with_label_flips
+from theoryrl.theory.evidence.self_play import condorcet_run, self_play_run, with_label_flips
 
 COLOURS = {
     "SPO, Hedge": "#0072B2",

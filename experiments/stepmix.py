@@ -42,7 +42,7 @@ from theoryrl.learners import (
 from theoryrl.protocol import EpisodicProblem
 from theoryrl.solvers import policy_value, simulate_episodes
 from theoryrl.theory import slope_interval
-from theoryrl.theory.conservative import ConservativeRun, audited_run, cautious_episodes
+from theoryrl.theory.evidence.conservative import ConservativeRun, audited_run, cautious_episodes
 
 LAZY = 0.1
 """Growth of the lazy refresh in every run."""

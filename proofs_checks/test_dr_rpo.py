@@ -29,11 +29,11 @@ from theoryrl.solvers import (
 from theoryrl.solvers.robust._operators import soft_greedy
 from theoryrl.solvers.robust.backups import divergence, expectation
 from theoryrl.theory import PAPERS, THEOREMS, Scope, UnguaranteedEvidenceError, Verdict, check, verify
-from theoryrl.theory import robust_learning as learning
-from theoryrl.theory import robust_planning as planning
 from theoryrl.theory.core import Curve
-from theoryrl.theory.robust_linear import Plan, PlanAudit, RegressionAudit, audited_run
-from theoryrl.theory.robust_planning import Ascent, InnerProblem, Sides
+from theoryrl.theory.evidence import robust_learning as learning
+from theoryrl.theory.evidence import robust_planning as planning
+from theoryrl.theory.evidence.robust_linear import Plan, PlanAudit, RegressionAudit, audited_run
+from theoryrl.theory.evidence.robust_planning import Ascent, InnerProblem, Sides
 
 
 @pytest.fixture(scope="module")

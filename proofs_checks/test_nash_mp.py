@@ -21,19 +21,11 @@ from theoryrl.learners.nash_mp_pg import policy_gradient
 from theoryrl.models import RegularizedGame
 from theoryrl.solvers import self_play_threshold
 from theoryrl.solvers.simplex import kl_divergence, log_normalize, mirror_step, proximal_step
-from theoryrl.theory import (
-    PAPERS,
-    THEOREMS,
-    Scope,
-    UnguaranteedEvidenceError,
-    Verdict,
-    check,
-    preference,
-    verify,
-)
-from theoryrl.theory import mirror_methods as methods
+from theoryrl.theory import PAPERS, THEOREMS, Scope, UnguaranteedEvidenceError, Verdict, check, verify
 from theoryrl.theory import nash_mp as sides
-from theoryrl.theory.preference import mirror_run, random_instance, random_policy
+from theoryrl.theory.evidence import mirror_methods as methods
+from theoryrl.theory.evidence import preference
+from theoryrl.theory.evidence.preference import mirror_run, random_instance, random_policy
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 QUICK = Scope()

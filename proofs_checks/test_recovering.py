@@ -31,8 +31,9 @@ from theoryrl.solvers import (
     rewards_over_time,
 )
 from theoryrl.solvers.recovering import _kernels, idle_time_graph
-from theoryrl.theory import PAPERS, THEOREMS, Scope, Verdict, check, phases, schedules, verify
+from theoryrl.theory import PAPERS, THEOREMS, Scope, Verdict, check, verify
 from theoryrl.theory.core import Curve
+from theoryrl.theory.evidence import phases, schedules
 
 SCOPE = Scope()
 

@@ -23,8 +23,9 @@ from theoryrl.learners import ChebCB, TsallisINF
 from theoryrl.learners.baselines.bandits.family import BanditState
 from theoryrl.models import SPDMatrix
 from theoryrl.solvers import SSORCondition, defect_matrix, iteration_bound, sor, young_omega
-from theoryrl.theory import PAPERS, THEOREMS, Scope, Verdict, check, relaxation, relaxation_bandits, verify
-from theoryrl.theory.relaxation_bandits import Gaps, LeaderStep, gap_sides
+from theoryrl.theory import PAPERS, THEOREMS, Scope, Verdict, check, verify
+from theoryrl.theory.evidence import relaxation, relaxation_bandits
+from theoryrl.theory.evidence.relaxation_bandits import Gaps, LeaderStep, gap_sides
 
 SCOPE = Scope()
 

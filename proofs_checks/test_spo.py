@@ -26,20 +26,11 @@ from theoryrl.solvers import (
     soft_trajectory_response,
     trajectory_law,
 )
-from theoryrl.theory import (
-    PAPERS,
-    THEOREMS,
-    Scope,
-    UnguaranteedEvidenceError,
-    Verdict,
-    check,
-    self_play,
-    trajectory,
-    verify,
-)
-from theoryrl.theory.preference import random_game
-from theoryrl.theory.self_play import self_play_run, some_game
-from theoryrl.theory.trajectory import LawCase, random_trajectory_game, trajectory_run
+from theoryrl.theory import PAPERS, THEOREMS, Scope, UnguaranteedEvidenceError, Verdict, check, verify
+from theoryrl.theory.evidence import self_play, trajectory
+from theoryrl.theory.evidence.preference import random_game
+from theoryrl.theory.evidence.self_play import self_play_run, some_game
+from theoryrl.theory.evidence.trajectory import LawCase, random_trajectory_game, trajectory_run
 
 QUICK = Scope()
 

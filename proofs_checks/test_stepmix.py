@@ -32,20 +32,11 @@ from theoryrl.models import ConservativeMDP, DeterministicPolicy, MixturePolicy,
 from theoryrl.protocol import EpisodicProblem, play
 from theoryrl.solvers import occupancy_measure, policy_value, simulate_episodes
 from theoryrl.solvers.kl_ball import kl_ball
-from theoryrl.theory import (
-    PAPERS,
-    THEOREMS,
-    Scope,
-    UnguaranteedEvidenceError,
-    Verdict,
-    check,
-    concentration,
-    conservative,
-    verify,
-)
-from theoryrl.theory.conservative import ConservativeRun, audited_run
+from theoryrl.theory import PAPERS, THEOREMS, Scope, UnguaranteedEvidenceError, Verdict, check, verify
 from theoryrl.theory.core import Curve
-from theoryrl.theory.stepmix_evidence import Certificate, NestedPair, trace_pair, violations
+from theoryrl.theory.evidence import concentration, conservative
+from theoryrl.theory.evidence.comparisons import Certificate, NestedPair, trace_pair, violations
+from theoryrl.theory.evidence.conservative import ConservativeRun, audited_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 

@@ -25,7 +25,8 @@ from theoryrl.learners.offline_baseline import LearnedBaseline
 from theoryrl.models import EpisodicMDP, OfflineDataset, Policy
 from theoryrl.solvers import simulate_episodes
 from theoryrl.solvers.kl_ball import kl_ball
-from theoryrl.theory import THEOREMS, Scope, Verdict, check, concentration, refresh
+from theoryrl.theory import THEOREMS, Scope, Verdict, check
+from theoryrl.theory.evidence import concentration, refresh
 
 Patch = pytest.MonkeyPatch
 

@@ -7,7 +7,7 @@ from _parts import FIGURES
 
 from theoryrl.instances import recovering
 from theoryrl.solvers import correlation_gap, fluid_bound, planner_ratio, ppp_guarantee
-from theoryrl.theory.phases import regret_bound
+from theoryrl.theory.evidence.phases import regret_bound
 
 NUMBERS = json.loads((FIGURES / "recovering" / "numbers.json").read_text())
 

@@ -13,8 +13,8 @@ from theoryrl.learners import BPIUCBVI, Budget, EpsMix, StepMix, learn_baseline
 from theoryrl.models import EpisodicMDP, OfflineDataset, Policy, RewardNoise
 from theoryrl.protocol import EpisodicProblem, Outcome, Run, play
 from theoryrl.solvers import policy_value, simulate_episodes
-from theoryrl.theory.conservative import ROUNDING, FamilyAudit, audited_run
-from theoryrl.theory.stepmix_evidence import policy_code
+from theoryrl.theory.evidence.comparisons import policy_code
+from theoryrl.theory.evidence.conservative import ROUNDING, FamilyAudit, audited_run
 
 LEARNERS = {
     "stepmix": StepMix,

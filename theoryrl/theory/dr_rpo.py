@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from theoryrl.theory import robust_learning as learning
-from theoryrl.theory import robust_planning as planning
 from theoryrl.theory.core import Kind, Mark, Paper, Theorem
-from theoryrl.theory.robust_learning import number
+from theoryrl.theory.evidence import robust_learning as learning
+from theoryrl.theory.evidence import robust_planning as planning
+from theoryrl.theory.evidence.robust_learning import number
 
 _PAGE = "DR-RPO page"
 _ON_EVENT = ("the errors of the regressions are covered by the bonus (dr-rpo.concentration)",)

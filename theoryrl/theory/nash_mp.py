@@ -21,11 +21,11 @@ from theoryrl.solvers import (
 )
 from theoryrl.solvers.preference.fields import PerContext, preference_field
 from theoryrl.solvers.simplex import kl_divergence, span
-from theoryrl.theory import mirror_methods as methods
-from theoryrl.theory import preference
 from theoryrl.theory.core import Kind, Mark, Paper, Series, Theorem
-from theoryrl.theory.mirror_methods import InexactRun, MixtureRun, ProximalRun
-from theoryrl.theory.preference import EPS, MirrorRun, PolicyCase
+from theoryrl.theory.evidence import mirror_methods as methods
+from theoryrl.theory.evidence import preference
+from theoryrl.theory.evidence.mirror_methods import InexactRun, MixtureRun, ProximalRun
+from theoryrl.theory.evidence.preference import EPS, MirrorRun, PolicyCase
 
 _PAGE = "Nash-MP page"
 _COVERED = ("gamma^2 L(P)^2 <= 1 + gamma beta, in particular gamma = 2",)

@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 
-from theoryrl.theory import phases, schedules
 from theoryrl.theory.core import Kind, Mark, Paper, Series, Theorem
-from theoryrl.theory.phases import DELTA, PhaseRun
-from theoryrl.theory.schedules import Plan, Relaxation
+from theoryrl.theory.evidence import phases, schedules
+from theoryrl.theory.evidence.phases import DELTA, PhaseRun
+from theoryrl.theory.evidence.schedules import Plan, Relaxation
 
 SHORT_HORIZONS = (1, 2, 5, 20, 60)
 LINEAR_PROGRAM = 1e-7

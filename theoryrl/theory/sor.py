@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from theoryrl.solvers import young_omega
-from theoryrl.theory import relaxation, relaxation_bandits
 from theoryrl.theory.core import Kind, Mark, Paper, Series, Theorem
-from theoryrl.theory.relaxation import Energy, Preconditioned, Surrogate
-from theoryrl.theory.relaxation_bandits import BanditRun, RelaxationRun
+from theoryrl.theory.evidence import relaxation, relaxation_bandits
+from theoryrl.theory.evidence.relaxation import Energy, Preconditioned, Surrogate
+from theoryrl.theory.evidence.relaxation_bandits import BanditRun, RelaxationRun
 
 _PAGE = "SOR page"
 _ORDERED = ("A consistently ordered, Jacobi's radius beta < 1",)

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from theoryrl.theory import self_play, trajectory
 from theoryrl.theory.core import Kind, Mark, Paper, Scope, Series, Theorem
-from theoryrl.theory.self_play import (
+from theoryrl.theory.evidence import self_play, trajectory
+from theoryrl.theory.evidence.self_play import (
     SAMPLED_DELTA,
     CondorcetRun,
     SampledRun,
     SelfPlayRun,
 )
-from theoryrl.theory.trajectory import TrajectoryRun
+from theoryrl.theory.evidence.trajectory import TrajectoryRun
 
 _PAGE = "SPO page"
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from theoryrl.learners.stepmix import BASELINE, MIXTURE
-from theoryrl.theory import concentration, conservative, refresh, transport
-from theoryrl.theory import stepmix_evidence as evidence
-from theoryrl.theory.conservative import ConservativeRun
 from theoryrl.theory.core import Kind, Mark, Paper, Series, Theorem
+from theoryrl.theory.evidence import comparisons as evidence
+from theoryrl.theory.evidence import concentration, conservative, refresh, transport
+from theoryrl.theory.evidence.conservative import ConservativeRun
 
 
 def _good(run: ConservativeRun) -> bool:

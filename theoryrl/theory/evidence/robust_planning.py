@@ -30,7 +30,7 @@ from theoryrl.solvers import (
 from theoryrl.solvers.robust._operators import soft_greedy, stage_backup
 from theoryrl.solvers.robust.backups import divergence, expectation
 from theoryrl.theory.core import Curve, Evidence, Scope
-from theoryrl.theory.robust_linear import occupancy
+from theoryrl.theory.evidence.robust_linear import occupancy
 
 BALLS = ("tv", "l1", "linf", "kl", "chi2", "wasserstein", "contamination")
 SETS = (*BALLS, *(f"{name}-penalty" for name in BALLS[:-1]))

@@ -17,8 +17,8 @@ from theoryrl.learners._kernels import action_bounds, radii
 from theoryrl.models import Policy
 from theoryrl.protocol import EpisodicProblem, play
 from theoryrl.solvers import simulate_episodes
-from theoryrl.theory.conservative import VARIANTS, Make, boltzmann_instance
 from theoryrl.theory.core import Evidence, Scope, credentials
+from theoryrl.theory.evidence.conservative import VARIANTS, Make, boltzmann_instance
 
 
 def recomputed_lower(

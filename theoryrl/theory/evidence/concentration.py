@@ -20,9 +20,14 @@ from theoryrl.learners._family import ORIENTATIONS, BoundOptions, FamilyState
 from theoryrl.learners._kernels import BERNSTEIN, BPI, action_bounds
 from theoryrl.solvers.episodic.simulation import cumulative
 from theoryrl.solvers.kl_ball import KLExtremes, kl_ball
-from theoryrl.theory._kernels import largest_excess
-from theoryrl.theory.conservative import ROUNDING, boltzmann_instance, comparator_values, member_values
 from theoryrl.theory.core import Evidence, Scope
+from theoryrl.theory.evidence._kernels import largest_excess
+from theoryrl.theory.evidence.conservative import (
+    ROUNDING,
+    boltzmann_instance,
+    comparator_values,
+    member_values,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,8 @@ from theoryrl.solvers import (
     trajectory_law,
 )
 from theoryrl.theory.core import Evidence, Scope, credentials
-from theoryrl.theory.preference import FAMILIES, random_game
-from theoryrl.theory.self_play import self_play_run
+from theoryrl.theory.evidence.preference import FAMILIES, random_game
+from theoryrl.theory.evidence.self_play import self_play_run
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from theoryrl.models import RecoveringBandit, RewardNoise
 from theoryrl.protocol import RecoveringProblem, Run, Trace, play
 from theoryrl.solvers.recovering import best_classes, fluid_bound, planner_ratio, structured_periods
 from theoryrl.theory.core import Curve, Evidence, Scope, credentials
-from theoryrl.theory.schedules import KINDS, grid_bound, random_bandit
+from theoryrl.theory.evidence.schedules import KINDS, grid_bound, random_bandit
 
 DELTA = 0.05
 

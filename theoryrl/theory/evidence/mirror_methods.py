@@ -29,7 +29,7 @@ from theoryrl.solvers import (
 from theoryrl.solvers.preference.fields import LogPolicy, PerContext
 from theoryrl.solvers.simplex import kl_divergence, log_normalize, proximal_step, span
 from theoryrl.theory.core import Curve, Evidence, Scope, credentials
-from theoryrl.theory.preference import (
+from theoryrl.theory.evidence.preference import (
     FAMILIES,
     LocalRun,
     MirrorRun,

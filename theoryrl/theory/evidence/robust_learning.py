@@ -16,7 +16,7 @@ from theoryrl.learners import DRRPO
 from theoryrl.models import RobustLinearMDP
 from theoryrl.protocol import EpisodicDecision, OffDynamicsProblem
 from theoryrl.theory.core import Curve, Evidence, Scope, Series, credentials
-from theoryrl.theory.robust_linear import (
+from theoryrl.theory.evidence.robust_linear import (
     NEGATIVE,
     Plan,
     PlanAudit,

@@ -26,7 +26,7 @@ from theoryrl.solvers import borda_scores, condorcet_margin, exploitability, von
 from theoryrl.solvers.preference.fields import LogPolicy, PerContext
 from theoryrl.solvers.simplex import kl_divergence, log_normalize
 from theoryrl.theory.core import Curve, Evidence, Scope, credentials
-from theoryrl.theory.preference import FAMILIES, random_game
+from theoryrl.theory.evidence.preference import FAMILIES, random_game
 
 Policies = Float[np.ndarray, "T X n"]
 

@@ -25,9 +25,9 @@ from theoryrl.solvers import (
     policy_value,
     simulate_episodes,
 )
-from theoryrl.theory import conservative
-from theoryrl.theory.conservative import GROWTH, MIXERS, ConservativeRun, Make, boltzmann_instance
 from theoryrl.theory.core import Curve, Evidence, Scope, credentials
+from theoryrl.theory.evidence import conservative
+from theoryrl.theory.evidence.conservative import GROWTH, MIXERS, ConservativeRun, Make, boltzmann_instance
 
 
 @dataclass(frozen=True, eq=False)
