@@ -275,6 +275,7 @@ class Shuffled(DRRPO):
         return super().update(state, decision, observation._replace(states=states))
 
 
+@pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 @pytest.mark.parametrize("name", ["tv", "tv-penalty", "kl-penalty", "chi2-penalty"])
 def test_a_bonus_of_a_hundredth_does_not_cover_the_errors(name: str) -> None:
     key = "dr-rpo.concentration" if name == "tv" else "dr-rpo.concentration-penalties"

@@ -235,7 +235,6 @@ def test_only_the_proven_constants_are_guaranteed():
         {"beta": 1.0},
         {"bonus": "elliptic"},
         {"bonus": "factor-l2"},
-        {"bonus_scale": 0.5},
         {"step": 1.0},
     ):
         assert not DRRPO(**options).guaranteed

@@ -27,6 +27,7 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.learners import _dr_rpo_kernels as kernels
+from theoryrl.learners._guarantee import check_bonus_scale, warn_if_void
 from theoryrl.learners.bonus_radius import Regression, theory_beta
 from theoryrl.learners.ridge import Ridge
 from theoryrl.models import Policy, Uncertainty
@@ -144,9 +145,10 @@ class DRRPO:
         check_choice("bonus", self.bonus, BONUSES)
         check_choice("switching", self.switching, SWITCHING)
         check_fraction("delta", self.delta)
-        for name in ("bonus_scale", "ridge"):
-            if check_real(name, getattr(self, name), low=0.0) == 0.0:
-                raise ValueError(f"{name} must be positive; got 0")
+        check_bonus_scale(self.bonus_scale)
+        warn_if_void(self, self.bonus_scale)
+        if check_real("ridge", self.ridge, low=0.0) == 0.0:
+            raise ValueError("ridge must be positive; got 0")
         if self.step != math.inf and check_real("step", self.step, low=0.0) == 0.0:
             raise ValueError("step must be positive; got 0")
 

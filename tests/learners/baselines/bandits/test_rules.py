@@ -269,7 +269,6 @@ def test_bad_options_are_named(make, message):
 
 
 def test_options_outside_the_theory_are_marked():
-    assert not UCB1(bonus_scale=0.5).guaranteed
     assert not KLUCB(c=0.0).guaranteed
     assert not TsallisINF(scale="running-mean").guaranteed
     assert not TsallisINF(rate="horizon", estimator="reduced-variance").guaranteed

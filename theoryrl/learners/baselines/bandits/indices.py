@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from theoryrl.learners._guarantee import check_bonus_scale, warn_if_void
 from theoryrl.learners.baselines.bandits import _kernels
 from theoryrl.learners.baselines.bandits.family import BanditLearner
 from theoryrl.models._validation import check_choice, check_count, check_real
@@ -71,7 +72,8 @@ class UCB1(BanditLearner):
     bounded: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_real("bonus_scale", self.bonus_scale, low=0.0)
+        check_bonus_scale(self.bonus_scale)
+        warn_if_void(self, self.bonus_scale)
 
     @property
     def guaranteed(self) -> bool:
