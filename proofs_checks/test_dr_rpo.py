@@ -35,6 +35,8 @@ from theoryrl.theory.evidence import robust_planning as planning
 from theoryrl.theory.evidence.robust_linear import Plan, PlanAudit, RegressionAudit, audited_run
 from theoryrl.theory.evidence.robust_planning import Ascent, InnerProblem, Sides
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
+
 
 @pytest.fixture(scope="module")
 def reports() -> dict[str, Any]:
@@ -275,7 +277,6 @@ class Shuffled(DRRPO):
         return super().update(state, decision, observation._replace(states=states))
 
 
-@pytest.mark.filterwarnings("ignore:.*the guarantee is void:UserWarning")
 @pytest.mark.parametrize("name", ["tv", "tv-penalty", "kl-penalty", "chi2-penalty"])
 def test_a_bonus_of_a_hundredth_does_not_cover_the_errors(name: str) -> None:
     key = "dr-rpo.concentration" if name == "tv" else "dr-rpo.concentration-penalties"

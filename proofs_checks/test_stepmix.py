@@ -379,7 +379,7 @@ def test_samples_of_equal_seeds_are_not_taken_for_independent_ones(
 
     def note(model: Any, learner: Any, rounds: int, seed: int) -> Any:
         seeds.append(seed)
-        return play(model, learner, min(rounds, 20), seed)
+        return play(model, StuckInBaseline(refresh_growth=0.1), rounds, seed)
 
     monkeypatch.setattr(conservative, "play", note)
     for curve in curves(Scope()):
