@@ -125,7 +125,7 @@ def trial(spread: str, rounds: int, side: int, seed: int) -> dict[str, Any]:
 
 def comparison(setting: Setting) -> Part:
     """Mean iterations per system for each learner and each reference, high and low spread of the shifts."""
-    rounds, seeds, side = setting.scope.pick((300, 2, 6), (5000, 3, 10))
+    rounds, seeds, side = setting.scope.pick((300, 2, 6), (5000, 12, 10))
     spreads = ("high", "low")
     jobs = [(spread, rounds, side, seed) for spread in spreads for seed in range(seeds)]
     trials = setting.map(trial, jobs)
@@ -348,7 +348,7 @@ def heat_trial(side: int, rounds: int, dt: float, seeds: int) -> dict[str, Any]:
 
 def heat(setting: Setting) -> Part:
     """SSOR-CG along the heat equation: references, and learners with and without the context."""
-    sizes = setting.scope.pick(((12, 200, 0.005),), ((24, 5000, 0.001), (49, 1000, 0.005)))
+    sizes = setting.scope.pick(((12, 200, 0.005),), ((24, 5000, 0.001), (49, 1000, 0.005), (99, 1000, 0.005)))
     seeds = setting.scope.pick(1, 3)
     trials = setting.map(heat_trial, [(*size, seeds) for size in sizes])
     figure, axes = panels(2, len(sizes), width=5.0, height=3.0)
