@@ -351,7 +351,7 @@ def heat(setting: Setting) -> Part:
     sizes = setting.scope.pick(((12, 200, 0.005),), ((24, 5000, 0.001), (49, 1000, 0.005), (99, 1000, 0.005)))
     seeds = setting.scope.pick(1, 3)
     trials = setting.map(heat_trial, [(*size, seeds) for size in sizes])
-    figure, axes = panels(2, len(sizes), width=5.0, height=3.0)
+    figure, axes = panels(2, len(sizes), width=4.2, height=2.6)
     rows, numbers = [], dict[str, Any]()
     for column, ((side, rounds, dt), found) in enumerate(zip(sizes, trials, strict=True)):
         above, below = axes[column], axes[len(sizes) + column]
