@@ -316,8 +316,8 @@ ALGORITHMS: tuple[tuple[Make, Mapping[str, str]], ...] = (
 """What can be done with any bounds."""
 
 LONG_ENOUGH: Mapping[str, tuple[int, tuple[str, ...]]] = {
-    "kl": (1000, ("hazard p=.5", "hazard p=.3", "fork", "coin")),
-    "kl+bernstein": (1000, ("fork", "coin")),
+    "kl": (2000, ("hazard p=.5", "hazard p=.3", "fork", "coin")),
+    "kl+bernstein": (2000, ("fork", "coin")),
     "bernstein": (20_000, ("fork", "coin")),
     "bpi-ucbvi": (200_000, ("coin",)),
 }
