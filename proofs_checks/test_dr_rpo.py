@@ -344,7 +344,7 @@ def test_rates_are_not_those_of_a_greedy_learner_or_of_a_smaller_bound() -> None
     curves = learning.covered_curves(
         Scope(), lambda: DRRPO(temperature=0.0, delta=0.15, switching="doubling")
     )
-    assert caught("dr-rpo.fast-rate", curves)
+    assert caught("dr-rpo.fast-rate", curves, allow_unguaranteed=True)
     for key in ("dr-rpo.coverage-slow", "dr-rpo.coverage-fast"):
         bound = THEOREMS[key].bound
         assert refuted(key, bound=lambda run, bound=bound: 1e-4 * bound(run))

@@ -59,7 +59,8 @@ def theory_beta(
     regression
         Sizes and confidence.
     prices
-        Radii, or prices of the penalty; the largest beta of a stage's factors is taken.
+        Radii, or prices of the penalty. Each price of a stage has a function, and so an event, of its own:
+        they share delta, and the largest beta is taken. All radii share one event.
     log_det
         log det(Lambda_h / lambda) per stage, which may replace its bound. Default: the bound.
     ranges
@@ -70,7 +71,9 @@ def theory_beta(
     beta = np.zeros(H)
     for h in range(H - 1):
         L = regression.log_det_bound if log_det is None else float(log_det[h])
-        beta[h] = max(_beta(name, float(R[h]), regression, L, float(tau)) for tau in np.unique(prices[h]))
+        levels = np.unique(prices[h]) if name != "tv" else prices[h, :1]
+        shared = regression._replace(delta=regression.delta / len(levels))
+        beta[h] = max(_beta(name, float(R[h]), shared, L, float(tau)) for tau in levels)
     return beta
 
 

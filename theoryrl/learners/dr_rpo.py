@@ -31,7 +31,7 @@ from theoryrl.learners._guarantee import check_bonus_scale, warn_if_void
 from theoryrl.learners.bonus_radius import Regression, theory_beta
 from theoryrl.learners.ridge import Ridge
 from theoryrl.models import Policy, Uncertainty
-from theoryrl.models._validation import check_choice, check_distribution, check_fraction, check_real
+from theoryrl.models._validation import check_choice, check_distribution, check_fraction, check_real, check_type
 from theoryrl.protocol import EpisodicDecision, OffDynamicsSpec
 from theoryrl.solvers.episodic import Trajectories
 from theoryrl.solvers.robust._factors import SETS
@@ -144,6 +144,8 @@ class DRRPO:
             check_real("beta", self.beta, low=0.0)
         check_choice("bonus", self.bonus, BONUSES)
         check_choice("switching", self.switching, SWITCHING)
+        check_type("data_dependent", self.data_dependent, bool, np.bool_)
+        check_type("tie_break", self.tie_break, bool, np.bool_)
         check_fraction("delta", self.delta)
         check_bonus_scale(self.bonus_scale)
         warn_if_void(self, self.bonus_scale)
@@ -157,6 +159,10 @@ class DRRPO:
         """Whether the optimism of the plan is proven."""
         theory = self.beta is None and self.bonus == "factor" and self.bonus_scale >= 1.0
         return theory and self.robust and self.step == math.inf
+
+    def covers(self, spec: OffDynamicsSpec) -> bool:
+        """Whether the theorems are about this problem: exact features, and the problem's temperature."""
+        return spec.linear and self.temperature in (None, spec.temperature)
 
     def init(self, spec: OffDynamicsSpec, rng: np.random.Generator) -> DRRPOState:
         """Return the state without data.

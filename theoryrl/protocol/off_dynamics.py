@@ -45,6 +45,8 @@ class OffDynamicsSpec:
         The policy regulariser that the score uses; reference probabilities of shape [H, S, A].
     value_bound
         A number that no episode's return can exceed, where one below H is known.
+    linear
+        Whether the model is exactly linear in the features.
     """
 
     phi: Float[np.ndarray, "S A d"]
@@ -56,6 +58,7 @@ class OffDynamicsSpec:
     temperature: float
     reference: Float[np.ndarray, "H S A"]
     value_bound: float | None = None
+    linear: bool = True
 
     @property
     def caps(self) -> Float[np.ndarray, " K"]:
@@ -143,6 +146,7 @@ class OffDynamicsProblem:
             temperature=model.temperature,
             reference=model.reference_policy,
             value_bound=self.value_bound,
+            linear=self.approximation is None,
         )
 
     def value(self, decision: EpisodicDecision) -> float:

@@ -17,6 +17,10 @@ from theoryrl.theory.evidence.robust_learning import number
 
 _PAGE = "DR-RPO page"
 _ON_EVENT = ("the errors of the regressions are covered by the bonus (dr-rpo.concentration)",)
+_COVERED = (
+    "E[phi phi^T] >= alpha I on the coordinates that the set reaches, for every policy",
+    "plans are renewed when a determinant has doubled, or more often",
+)
 _ROUNDING = 1e-10
 
 THEOREMS = (
@@ -342,11 +346,11 @@ THEOREMS = (
     ),
     Theorem(
         key="dr-rpo.coverage-slow",
-        statement="Under coverage alpha, regret(k) <= G n0 + 4 sqrt(2 / alpha) (sum beta) sqrt(k).",
+        statement="Under coverage alpha, regret(k) <= G n0 + 8 / sqrt(alpha) (sum beta) sqrt(k).",
         source=_PAGE + ", rates under coverage",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
-        assumptions=("E[phi phi^T] >= alpha I on the coordinates that the set reaches, for every policy",),
+        assumptions=_COVERED,
         delta=learning.COVERED_DELTA,
         evidence=learning.covered_runs,
         measured=lambda run: run.trace.regret,
@@ -355,11 +359,11 @@ THEOREMS = (
     ),
     Theorem(
         key="dr-rpo.coverage-fast",
-        statement="Under coverage and eta > 0, regret(k) <= G n0 + H (sum beta)^2 / (eta alpha) log(k / n0).",
+        statement="Under coverage and eta > 0, regret(k) <= G n0 + 2 H (sum beta)^2 / (eta alpha) log(k / n0).",
         source=_PAGE + ", rates under coverage",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
-        assumptions=("E[phi phi^T] >= alpha I on the coordinates that the set reaches, for every policy",),
+        assumptions=_COVERED,
         delta=learning.COVERED_DELTA,
         evidence=learning.covered_runs,
         measured=lambda run: run.trace.regret,

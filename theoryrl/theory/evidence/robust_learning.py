@@ -145,6 +145,10 @@ COVERED_DELTA = 0.3
 """At this level 13 runs suffice for either verdict: 0.7^13 < 0.01, 0.3^12 < 1e-6."""
 
 
+STALE = math.sqrt(2.0)
+"""By how much a plan's bonuses may exceed those of the data since: it is renewed when a determinant doubles."""
+
+
 def covered_learner() -> DRRPO:
     """Return DR-RPO with the theory's constants, planning seldom."""
     return DRRPO(delta=COVERED_DELTA / 2, data_dependent=True, switching="doubling")
@@ -159,17 +163,17 @@ def covered_runs(scope: Scope, make: Callable[[], Any] = covered_learner) -> tup
 
 
 def slow_bound(run: RobustRun) -> Float[np.ndarray, " K"]:
-    """G n0 + (4 sqrt 2 / sqrt alpha) (sum_h beta_h) sqrt k, for each k > n0 (else G k)."""
+    """G n0 + (8 / sqrt alpha) (sum_h beta_h) sqrt k, for each k > n0 (else G k)."""
     k, alpha, beta, n0, G = _coverage(run)
-    bound = G * n0 + 4 * math.sqrt(2 / alpha) * beta * np.sqrt(k)
+    bound = G * n0 + STALE * 4 * math.sqrt(2 / alpha) * beta * np.sqrt(k)
     return np.where(k > n0, bound, G * k)
 
 
 def fast_bound(run: RobustRun) -> Float[np.ndarray, " K"]:
-    """G n0 + (H (sum_h beta_h)^2 / (eta alpha)) log(k / n0), for each k > n0 (else G k)."""
+    """G n0 + (2 H (sum_h beta_h)^2 / (eta alpha)) log(k / n0), for each k > n0 (else G k)."""
     k, alpha, beta, n0, G = _coverage(run)
     model = run.problem.model
-    growth = model.horizon * beta**2 / (model.temperature * alpha)
+    growth = STALE**2 * model.horizon * beta**2 / (model.temperature * alpha)
     return np.where(k > n0, G * n0 + growth * np.log(np.maximum(k / n0, 1.0)), G * k)
 
 

@@ -32,9 +32,10 @@ class DRLSVIUCB(DRRPO):
 class LSVIUCB(DRRPO):
     """LSVI-UCB: optimistic least-squares value iteration for the nominal model (Jin et al. 2020).
 
-    Temperature and radii are zero, and the bonus is elliptic; rewards are known, as for the others. The
-    bonus factor of the theory is R (sqrt(lambda d) + ...) as for total variation, which is valid here
-    because the elliptic bonus bounds the error of <phi, M V> for radius zero; it has no robust guarantee.
+    Temperature and radii are zero, and the bonus is elliptic; rewards are known, as for the others. For one
+    regression the elliptic form is the right one, but values then depend on the matrix Lambda_h, which
+    the covering argument behind the bonus factor of `DRRPO` does not count (Jin et al. pay another
+    sqrt(d) for it): the default factor is DR-RPO's, and no guarantee is claimed.
     """
 
     temperature: float | None = 0.0
