@@ -264,6 +264,16 @@ def test_a_mutant_of_the_plan_is_caught(key: str, make: Callable[..., Any]) -> N
     assert caught(key, learning.tight_plans(Scope(), make))
 
 
+@pytest.mark.parametrize("make", [DRRPO, NoBonus])
+def test_a_plan_that_does_not_subtract_its_bonus_is_no_lower_bound(make: Callable[..., Any]) -> None:
+    assert caught("dr-rpo.pessimism", learning.pessimistic_plans(Scope(), make))
+
+
+def test_a_pessimist_pays_for_two_bonuses_where_the_best_policy_goes() -> None:
+    bound = THEOREMS["dr-rpo.pessimism"].bound
+    assert refuted("dr-rpo.pessimism", bound=lambda plan: 0.2 * np.asarray(bound(plan)))
+
+
 def test_the_gap_cannot_be_bounded_by_one_bonus_instead_of_two() -> None:
     assert refuted("dr-rpo.gap", bound=lambda plan: 0.5 * np.asarray(THEOREMS["dr-rpo.gap"].bound(plan)))
 
@@ -277,13 +287,15 @@ class Shuffled(DRRPO):
         return super().update(state, decision, observation._replace(states=states))
 
 
-@pytest.mark.parametrize("name", ["tv", "tv-penalty", "kl-penalty", "chi2-penalty"])
+@pytest.mark.parametrize("name", ["tv", "tv-penalty", "kl-penalty", "chi2-penalty", "two regressions"])
 def test_a_bonus_of_a_hundredth_does_not_cover_the_errors(name: str) -> None:
     key = "dr-rpo.concentration" if name == "tv" else "dr-rpo.concentration-penalties"
     runs = []
     for seed in range(40):
-        model = learning.random_learning_model(np.random.default_rng([seed, 1]), seed, name, 0.1)
-        learner = DRRPO(delta=0.05, bonus_scale=0.01)
+        moments = name == "two regressions"
+        kind = "chi2-penalty" if moments else name
+        model = learning.random_learning_model(np.random.default_rng([seed, 1]), seed, kind, 0.1)
+        learner = DRRPO(delta=0.05, bonus_scale=0.01, two_regressions=moments)
         runs.append(audited_run(model, learner, 20, seed, name, audit=RegressionAudit()))
     with pytest.raises(UnguaranteedEvidenceError, match="constants other than the theory"):
         check(THEOREMS[key], runs)

@@ -18,7 +18,17 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
-from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
+from theoryrl.learners.baselines.off_dynamics import (
+    DRLSVIUCB,
+    DRPVI,
+    LSVIUCB,
+    PEVI,
+    R2PVI,
+    RPO,
+    VADRPVI,
+    RobustUCBVI,
+    WeDriveU,
+)
 from theoryrl.learners.baselines.preference import (
     EGPO,
     INPO,
@@ -73,6 +83,11 @@ _ALL: tuple[type[Any], ...] = (
     LSVIUCB,
     RPO,
     WeDriveU,
+    RobustUCBVI,
+    PEVI,
+    DRPVI,
+    R2PVI,
+    VADRPVI,
     NashMP,
     NashProx,
     NashMPPG,
@@ -119,6 +134,7 @@ __all__ = [
     "BPIUCBVI",
     "DOPE",
     "DRLSVIUCB",
+    "DRPVI",
     "DRRPO",
     "EGPO",
     "INPO",
@@ -128,11 +144,14 @@ __all__ = [
     "MMD",
     "MPO",
     "OMWU",
+    "PEVI",
     "PSRL",
+    "R2PVI",
     "RPO",
     "SPO",
     "UCB1",
     "UCBVI",
+    "VADRPVI",
     "AlwaysBaseline",
     "BinnedTsallisINF",
     "BlockingUCB",

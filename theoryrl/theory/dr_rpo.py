@@ -249,6 +249,17 @@ THEOREMS = (
         trivial=lambda run: float(run.problem.model.horizon),
     ),
     Theorem(
+        key="dr-rpo.pessimism",
+        statement="With the bonus subtracted V <= V^pi, and the gap is at most the optimum's E[sum 2 Gamma].",
+        source=_PAGE + ", from offline data",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=learning.pessimistic_plans,
+        measured=lambda plan: np.array([number(plan, "excess"), number(plan, "gap")]),
+        bound=lambda plan: np.array([0.0, number(plan, "comparator_bonuses")]),
+    ),
+    Theorem(
         key="dr-rpo.gap-second-order",
         statement="The gap of the plan is at most E[span(Q^k - Q*)^2] / (8 eta), however it was made.",
         source=_PAGE + ", the gap is of second order",
@@ -359,7 +370,7 @@ THEOREMS = (
     ),
     Theorem(
         key="dr-rpo.coverage-fast",
-        statement="Under coverage and eta > 0, regret(k) <= G n0 + 2 H (sum beta)^2 / (eta alpha) log(k / n0).",
+        statement="Under coverage, eta > 0: regret(k) <= G n0 + 2 H (sum beta)^2 / (eta alpha) log(k / n0).",
         source=_PAGE + ", rates under coverage",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,

@@ -18,6 +18,7 @@ from theoryrl.protocol import EpisodicDecision, OffDynamicsProblem
 from theoryrl.theory.core import Curve, Evidence, Scope, Series, credentials
 from theoryrl.theory.evidence.robust_linear import (
     NEGATIVE,
+    PessimismAudit,
     Plan,
     PlanAudit,
     RegressionAudit,
@@ -58,8 +59,28 @@ def tight_plans(
         for name in LEARNABLE:
             eta = temperatures[int(rng.integers(len(temperatures)))]
             model = random_learning_model(rng, index, name, eta)
-            learner = make(ridge=float(10 ** rng.uniform(-1, 0.5)))
+            ridge, moments = float(10 ** rng.uniform(-1, 0.5)), name == "chi2-penalty" and index % 2 == 1
+            learner = make(ridge=ridge, two_regressions=moments)
             yield tight_plan(rng, learner, model, f"{name}, {index}")
+
+
+class Pessimistic(DRRPO):
+    """Subtracts its bonus, as the offline learners do."""
+
+    sign = -1.0
+
+
+def pessimistic_plans(scope: Scope, make: Callable[..., Any] = Pessimistic) -> Iterator[Plan]:
+    """Yield plans with the smallest bonus that the proof allows, subtracted."""
+    rng = np.random.default_rng([scope.seed, 39])
+    for index in range(scope.pick(40, 400)):
+        for name in LEARNABLE:
+            model = random_learning_model(rng, index, name, (0.0, 0.2)[int(rng.integers(2))])
+            learner = make(
+                ridge=float(10 ** rng.uniform(-1, 0.5)),
+                two_regressions=bool(name == "chi2-penalty" and index % 2),
+            )
+            yield tight_plan(rng, learner, model, f"{name}, {index}", PessimismAudit())
 
 
 def greedy_tv_plans(scope: Scope) -> Iterator[Plan]:
@@ -82,13 +103,14 @@ def theory_runs(scope: Scope) -> Iterator[RobustRun]:
 
 
 def penalty_runs(scope: Scope) -> Iterator[RobustRun]:
-    """Yield runs at delta = 0.5 for each penalty: 24 a group can show a rate below 0.5, or one above."""
+    """Yield runs at delta = 0.5 for each estimate: 24 a group can show a rate below 0.5, or one above."""
     seed = scope.seeds(1, 1)[0] + 1000
-    for name in LEARNABLE[1:]:
+    for name, moments in [*((name, False) for name in LEARNABLE[1:]), ("chi2-penalty", True)]:
         for index in range(scope.pick(24, 96)):
             model = random_learning_model(np.random.default_rng([scope.seed, 35, index]), index, name, 0.1)
-            learner = DRRPO(delta=0.5)
-            yield audited_run(model, learner, 25, seed, f"{name}, {index}", name, RegressionAudit())
+            learner = DRRPO(delta=0.5, two_regressions=moments)
+            group = name + ", two regressions" * moments
+            yield audited_run(model, learner, 25, seed, f"{group}, {index}", group, RegressionAudit())
             seed += 1
 
 
@@ -146,7 +168,7 @@ COVERED_DELTA = 0.3
 
 
 STALE = math.sqrt(2.0)
-"""By how much a plan's bonuses may exceed those of the data since: it is renewed when a determinant doubles."""
+"""By how much a plan's bonuses may exceed the data's: it is renewed when a determinant has doubled."""
 
 
 def covered_learner() -> DRRPO:
