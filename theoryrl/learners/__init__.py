@@ -185,6 +185,7 @@ __all__ = [
     "RandomOffsetsOracle",
     "RelaxationTuner",
     "RewardModelLearner",
+    "RobustUCBVI",
     "RoundRobinOracle",
     "StepMix",
     "ThompsonSampling",
