@@ -32,7 +32,18 @@ from theoryrl.instances import (
     unobserved_turn,
 )
 from theoryrl.instances.american_put import UNIT
-from theoryrl.learners import DRLSVIUCB, DRPVI, DRRPO, LSVIUCB, PEVI, R2PVI, VADRPVI, RobustUCBVI, WeDriveU
+from theoryrl.learners import (
+    DRLSVIUCB,
+    DRPVI,
+    DRRPO,
+    LSVIUCB,
+    PEVI,
+    R2PVI,
+    RPO,
+    VADRPVI,
+    RobustUCBVI,
+    WeDriveU,
+)
 from theoryrl.protocol import Approximation, OffDynamicsProblem, Run
 from theoryrl.solvers import (
     policy_value,
@@ -53,6 +64,8 @@ STYLE = {
     "We-DRIVE-U style": ("#CC79A7", ":"),
     "DR-RPO, η = 0.02": ("#0072B2", "-"),
     "DR-RPO, η = 0.1": ("#009E73", "-."),
+    "DR-RPO, TV at price 0.5, η = 0.02": ("#56B4E9", "--"),
+    "non-robust RPO, η = 0.02": ("#999999", "-."),
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#666666")
 
@@ -83,6 +96,11 @@ def mean_sd(samples: np.ndarray, digits: int = 3) -> str:
     return f"{samples.mean():.{digits}f} ± {samples.std(ddof=1):.{digits}f}"
 
 
+def summary(samples: np.ndarray) -> dict[str, list[float]]:
+    """Return mean and standard deviation over seeds (the first axis)."""
+    return {"mean": samples.mean(axis=0).tolist(), "sd": samples.std(axis=0, ddof=1).tolist()}
+
+
 def learned_policy(problem: OffDynamicsProblem, learner: Any, episodes: int, seed: int) -> Policy:
     """Return the policy that the learner would play after the last episode."""
     finished = Run(problem, learner, episodes, seed).advance()
@@ -92,6 +110,14 @@ def learned_policy(problem: OffDynamicsProblem, learner: Any, episodes: int, see
 # Values under perturbation.
 
 LEVELS = np.linspace(0.0, 1.0, 21)
+PENALISED = "DR-RPO, TV at price 0.5, η = 0.02"
+
+
+def penalised(model: RobustLinearMDP) -> RobustLinearMDP:
+    """Return the five states with a price for leaving the goal's factor at the first stage, not a ball."""
+    prices = np.full((3, 4), 100.0)
+    prices[0, 3] = 0.5
+    return model.replaced(uncertainty=Uncertainty("tv", prices, penalty=True))
 
 
 def tested_on_five_states(model: RobustLinearMDP, learner: Any, episodes: int, seed: int) -> np.ndarray:
@@ -109,17 +135,20 @@ def perturbation(setting: Setting) -> Part:
         "We-DRIVE-U style": (0.0, WeDriveU(**PUBLISHED)),
         "DR-RPO, η = 0.02": (0.02, DRRPO(**PUBLISHED)),
         "DR-RPO, η = 0.1": (0.1, DRRPO(**PUBLISHED)),
+        PENALISED: (0.02, DRRPO(**PUBLISHED)),
+        "non-robust RPO, η = 0.02": (0.02, RPO(**PUBLISHED)),
     }
     figure, axes = panels(2, width=4.8)
     rows, numbers = [], dict[str, Any]()
     shown = [0, 4, 8, 12, 16, 20]
     for name, (eta, learner) in learners.items():
         model = five_state(radius=0.6, temperature=eta)
+        model = penalised(model) if name == PENALISED else model
         jobs = [(model, learner, episodes, seed) for seed in range(seeds)]
         values = np.array(setting.map(tested_on_five_states, jobs))
         band(axes[0], LEVELS, values, *STYLE[name], name)
         rows.append([name, *(mean_sd(values[:, i]) for i in shown)])
-        numbers[name] = {"mean": values.mean(axis=0).tolist(), "sd": values.std(axis=0, ddof=1).tolist()}
+        numbers[name] = summary(values)
     for (label, radius, eta), colour in zip(
         (
             ("nominal optimum", 0.0, 0.0),
@@ -309,8 +338,15 @@ def lattice(setting: Setting) -> Part:
         rows.append([f"learned, {name}", *(mean_sd(chosen[:, i]) for i in range(chosen.shape[1]))])
         numbers[name] = {"exact": exact, "learned": chosen.tolist(), "betas": list(betas),
                          "by beta": at_low.mean(axis=1).tolist()}  # fmt: skip
-    left.set(xlabel="true chance p of a rise", ylabel="value of the option", title=f"β = 1.5, {seeds} seeds")
-    right.set(xlabel="bonus factor β", ylabel="value at p = 0.2, mean ± sd", xscale="log", title="by bonus")
+    left.set(
+        xlabel="true chance p of a rise",
+        ylabel="value of the option",
+        title=f"β = 1.5, {seeds} seeds (dotted: exact)",
+    )
+    right.set(xlabel="bonus factor β", ylabel="value at p = 0.2, mean ± sd", title="by bonus factor")
+    right.set_xscale("log")
+    right.set_xticks(betas, [f"{beta:g}" for beta in betas])
+    right.minorticks_off()
     for ax in (left, right):
         ax.legend(frameon=False, fontsize="small")
     return Part(figure, ["put from 100", *(f"p = {up:g}" for up in RISES_IN_TABLE)], rows, numbers)
@@ -352,7 +388,7 @@ def lake(setting: Setting) -> Part:
         name = f"{learner}, ρ = {radius:g}" + (f", η = {eta:g}" if eta else "")
         band(axes[1], SLIPS, found, colour, "--" if "UCB" in name else "-", name)
         rows.append([name, "", *(mean_sd(found[:, i]) for i in shown)])
-        numbers[name] = found.tolist()
+        numbers[name] = summary(found)
     for ax, title in zip(axes, ("exact policies", f"learned, K = {episodes}, {seeds} seeds"), strict=True):
         ax.axvline(1 / 6, color="black", linewidth=0.6, linestyle=":")
         ax.set(xlabel="true slip (dotted: nominal)", ylabel="chance of reaching the goal", title=title)
@@ -398,7 +434,7 @@ def offline(setting: Setting) -> Part:
             found = np.array(setting.map(learned_offline, jobs))
             band(ax, LEVELS, found, colour, "-", name)
             rows.append([f"{name}, {episodes} episodes", *(mean_sd(found[:, i]) for i in shown)])
-            numbers[f"{name}, {episodes}"] = found.tolist()
+            numbers[f"{name}, {episodes}"] = summary(found)
         ax.set(xlabel="level q of the perturbation", title=f"{episodes} offline episodes, {seeds} seeds")
     axes[0].set_ylabel("value in the perturbed model")
     axes[1].legend(frameon=False, fontsize="small")

@@ -351,6 +351,19 @@ def test_the_linear_regret_is_due_to_the_regulariser_and_to_the_bonus() -> None:
     assert caught("dr-rpo.uncovered-direction", elliptic, allow_unguaranteed=True)
 
 
+class Forgetful(DRRPO):
+    """Forgets all data before each episode, so that its bonuses do not shrink."""
+
+    def update(self, state: Any, decision: Any, observation: Any) -> Any:
+        H, d, S = state.regression.G.shape
+        state.regression = type(state.regression).start(H, d, S, self.ridge)
+        return super().update(state, decision, observation)
+
+
+def test_bonuses_of_a_learner_that_forgets_add_up_to_more() -> None:
+    assert caught("dr-rpo.table-bonuses", learning.table_runs(Scope(), Forgetful))
+
+
 def test_rates_are_not_those_of_a_greedy_learner_or_of_a_smaller_bound() -> None:
     curves = learning.covered_curves(
         Scope(), lambda: DRRPO(temperature=0.0, delta=0.15, switching="doubling")

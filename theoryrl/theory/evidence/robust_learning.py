@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from theoryrl.instances import random_robust_linear, repeated_mixture, unobserved_turn
 from theoryrl.learners import DRRPO
+from theoryrl.learners._dr_rpo_kernels import FACTOR
 from theoryrl.models import RobustLinearMDP
 from theoryrl.protocol import EpisodicDecision, OffDynamicsProblem
 from theoryrl.theory.core import Curve, Evidence, Scope, Series, credentials
@@ -24,6 +25,7 @@ from theoryrl.theory.evidence.robust_linear import (
     RegressionAudit,
     RobustRun,
     audited_run,
+    bonuses,
     occupancy,
     tight_plan,
 )
@@ -226,6 +228,42 @@ def allowed_plans(run: RobustRun) -> float:
     """Return 1 + H d log2(1 + K / d), for lambda = 1."""
     model, K = run.problem.model, run.trace.rounds
     return 1 + model.horizon * model.nominal.dimension * math.log2(1 + K / model.nominal.dimension)
+
+
+class BonusAudit:
+    """The bonuses that the played policy meets in the nominal model, and the plan's bonus factors."""
+
+    def __init__(self) -> None:
+        self._P: np.ndarray | None = None
+
+    def __call__(self, problem: OffDynamicsProblem, state: Any, decision: Any) -> dict[str, float]:
+        """Return the expected sum of 2 Gamma, and 2 sum_h beta_h."""
+        model = problem.model
+        if self._P is None:
+            self._P = model.nominal.to_episodic().P
+        visits = occupancy(self._P, decision.policy.probabilities, model.nominal.rho)
+        Gamma = bonuses(model, state, FACTOR)
+        return {"nominal_bonuses": float((visits * 2 * Gamma).sum()), "beta_sum": float(2 * state.beta.sum())}
+
+
+def table_runs(scope: Scope, make: Callable[..., Any] = DRRPO) -> Iterator[RobustRun]:
+    """Yield runs without regularisation on tables, whose features are unit vectors."""
+    for seed in scope.seeds(13, 20):
+        model = random_robust_linear(3, 2, 0, 3, "one-hot", temperature=0.0, seed=seed)
+        learner = make(delta=COVERED_DELTA / 2)
+        yield audited_run(model, learner, scope.pick(400, 4000), seed, "table", audit=BonusAudit())
+
+
+def table_bound(run: RobustRun) -> float:
+    """Return sum_h 2 beta_h (n / sqrt lambda + 2 sqrt(n K) + sqrt(2 K log(H / delta) / lambda)), lambda = 1.
+
+    n is the number of pairs (s, a) outside the fail state.
+    """
+    model, K = run.problem.model, run.trace.rounds
+    assert run.delta is not None
+    n = (model.n_states - 1) * model.n_actions
+    visits = n + 2 * math.sqrt(n * K) + math.sqrt(2 * K * math.log(model.horizon / run.delta))
+    return float(run.column("beta_sum").max()) * visits
 
 
 @dataclass(frozen=True, eq=False)
