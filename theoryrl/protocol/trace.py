@@ -208,5 +208,5 @@ def _told(name: str, number: float | None) -> float:
 
 def _joined(entries: list[Any], dtype: type) -> np.ndarray:
     if any(isinstance(entry, np.ndarray) for entry in entries):
-        return np.concatenate([np.atleast_1d(entry) for entry in entries]).astype(dtype)
+        return np.concatenate([np.atleast_1d(entry) for entry in entries]).astype(dtype, copy=False)
     return np.array(entries, dtype=dtype)
