@@ -16,7 +16,7 @@ from theoryrl.instances import alternating_laplacian, shifted_laplacian
 from theoryrl.instances.linear_systems import laplacian
 from theoryrl.learners import BinnedTsallisINF, ChebCB, TsallisINF
 from theoryrl.learners._relaxation_kernels import approximation_error, inverse_gaps
-from theoryrl.learners.baselines.bandits._kernels import tsallis_probabilities
+from theoryrl.learners.baselines.bandits._weights import tsallis_probabilities
 from theoryrl.models import LossTable, RelaxationTuning
 from theoryrl.protocol import BanditProblem, Trace, play, pose_relaxation
 from theoryrl.solvers import NearAsymptotic, jacobi_radius, near_asymptotic, young_omega

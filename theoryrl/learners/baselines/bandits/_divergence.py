@@ -86,7 +86,7 @@ def search(n, s, budget, guess):
 
 @strict_kernel
 def excess(n, s, entropies, q, values):
-    """Fill values with budgets at which the indices are q, times -1; 0 for means of at least q."""
+    """Fill values with minus the budgets at which the indices are q; return how rounding adds to them."""
     log_q, log_rest = math.log(q), math.log1p(-q)
     for i in range(n.shape[0]):
         spent = entropies[i] - s[i] * log_q - (n[i] - s[i]) * log_rest
@@ -95,18 +95,26 @@ def excess(n, s, entropies, q, values):
 
 
 @inlined_kernel
-def largest_kl_index(n, s, entropies, budget, guess, separator, values):
-    """Arm with the largest KL index, the first one of equals, and a number to separate it next time.
+def separates(n, s, entropies, budget, arm, q, values):
+    """Whether q is certainly below the KL index of the arm and above those of all others."""
+    certain = False
+    if 0 < q < 1:
+        slack = MARGIN * budget + excess(n, s, entropies, q, values) * n.sum()
+        mine = -values[arm]
+        values[arm] = -math.inf
+        certain = mine <= budget - slack and -largest(values) > budget + slack
+    return certain
 
-    `separator` may be any number; the arm does not depend on it, nor on `guess`.
+
+@strict_kernel
+def search_and_separate(n, s, entropies, budget, guess, values):
+    """Arm with the largest KL index, the first one of equals, and a number that may separate it.
+
+    Before that each arm once; a separator of 0 keeps the search going.
     """
-    if 0 < separator < 1:
-        slack = excess(n, s, entropies, separator, values)
-        mine, values[guess] = values[guess], -math.inf
-        other = largest(values)
-        slack = MARGIN * budget + slack * n.sum()
-        if -mine <= budget - slack and -other > budget + slack:
-            return guess, separator
+    for i in range(n.shape[0]):
+        if n[i] == 0:
+            return i, 0.0
     best, top = search(n, s, budget, guess)
     if not 0 < top < 1:
         return best, 0.0

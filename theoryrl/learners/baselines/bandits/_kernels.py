@@ -12,7 +12,7 @@ itself, in counting the references to all arrays.
 import math
 
 from theoryrl._numba import inlined_kernel, strict_kernel
-from theoryrl.learners.baselines.bandits._divergence import largest_kl_index, negentropy
+from theoryrl.learners.baselines.bandits._divergence import negentropy, search_and_separate, separates
 from theoryrl.learners.baselines.bandits._posterior import log_normaliser, most_pulled, thompson
 from theoryrl.learners.baselines.bandits._search import first_largest
 from theoryrl.learners.baselines.bandits._weights import draw, exponential_weights, tsallis_probabilities
@@ -42,10 +42,8 @@ def tick(clock, x):
 
 @inlined_kernel
 def choose_ucb1(numbers, n, kept, roots, room, clock):
-    """Arm with the largest mean plus radius, after each arm once."""
-    if clock[ROUNDS] < n.shape[0]:
-        return int(clock[ROUNDS])
-    radius = math.sqrt(8 * math.log(clock[ROUNDS])) * numbers[RATE]
+    """Arm with the largest mean plus radius; means are infinite before the first pull."""
+    radius = math.sqrt(8 * math.log(max(1.0, clock[ROUNDS]))) * numbers[RATE]
     for i in range(n.shape[0]):
         room[i] = kept[i] + radius * roots[i]
     return first_largest(room)
@@ -55,10 +53,12 @@ def choose_ucb1(numbers, n, kept, roots, room, clock):
 def choose_gauss(numbers, n, kept, roots, room, clock, rng):
     """Arm with the largest draw from its normal posterior, after each arm once."""
     if clock[ROUNDS] < n.shape[0]:
-        return int(clock[ROUNDS])
-    for i in range(n.shape[0]):
-        room[i] = kept[i] + numbers[RATE] * roots[i] * rng.standard_normal()
-    return first_largest(room)
+        arm = int(clock[ROUNDS])
+    else:
+        for i in range(n.shape[0]):
+            room[i] = kept[i] + numbers[RATE] * roots[i] * rng.standard_normal()
+        arm = first_largest(room)
+    return arm
 
 
 @inlined_kernel
@@ -77,13 +77,12 @@ def learn_mean(n, s, kept, roots, clock, arm, x):
 @inlined_kernel
 def choose_kl(numbers, n, s, kept, room, clock):
     """Arm with the largest KL index, after each arm once."""
-    if clock[ROUNDS] < n.shape[0]:
-        return int(clock[ROUNDS])
-    log_t = math.log(clock[ROUNDS])
+    log_t = math.log(max(1.0, clock[ROUNDS]))
     budget = log_t + (numbers[RATE] * math.log(log_t) if log_t > 1 else 0.0)
-    guess = int(clock[LEADER])
-    arm, clock[SEPARATOR] = largest_kl_index(n, s, kept, budget, guess, clock[SEPARATOR], room)
-    clock[LEADER] = arm
+    arm = int(clock[LEADER])
+    if not separates(n, s, kept, budget, arm, clock[SEPARATOR], room):
+        arm, clock[SEPARATOR] = search_and_separate(n, s, kept, budget, arm, room)
+        clock[LEADER] = arm
     return arm
 
 

@@ -124,6 +124,9 @@ class BanditLearner:
         rule, numbers = self.rule(spec)
         m, bins = self.context_bins(spec)
         K = spec.n_arms
+        memo = np.zeros((m, 3, K))
+        if rule == _kernels.UCB1:
+            memo[:, 0] = np.inf  # of an arm before its first pull
         return BanditState(
             rule=rule,
             parameters=np.array([*numbers, 0.0, 0.0, 0.0, 0.0][:4]),
@@ -132,7 +135,7 @@ class BanditLearner:
             n=np.zeros((m, K)),
             s=np.zeros((m, K)),
             p=np.zeros(K),
-            memo=np.zeros((m, 3, K)),
+            memo=memo,
             clock=np.zeros((m, 4)),
             rng=rng,
             context=0.0 if spec.context is None else spec.context,
