@@ -562,15 +562,15 @@ def expansion(name: str, f: Float[np.ndarray, " nodes"], slope: float) -> Expans
 
 
 def hardest(m: int) -> Float[np.ndarray, " nodes"]:
-    """Return the function with slopes of +-1 whose expansion up to degree m - 1 errs most at the right end.
+    """Return the function with slopes of +-1 whose expansion up to degree m - 1 errs most in the middle.
 
-    The error there is linear in the slope, ``sum_s f'(s) k(s)``, so the slope has the sign of k.
+    The error at a point is linear in the slope, ``sum_s f'(s) k(s)``, so the slope has the sign of k.
     """
-    weights = chebyshev.chebvander(NODES, m - 1) @ np.r_[1.0, np.full(m - 1, 2.0)] / len(NODES)
-    # The nodes decrease: between neighbours s, k(s) = 1 less the weights of all nodes to the right of s.
-    k = 1 - np.cumsum(weights)[:-1]
-    slopes = np.where(k >= 0, 1.0, -1.0) * np.diff(NODES)
-    return np.r_[0.0, np.cumsum(slopes)]
+    V, middle = chebyshev.chebvander(NODES, m - 1), len(NODES) // 2
+    weights = V @ (np.r_[1.0, np.full(m - 1, 2.0)] * V[middle]) / len(NODES)
+    # Between neighbours s of the decreasing nodes: 1 left of the middle, less the weights to the right of s.
+    k = (np.arange(len(NODES) - 1) >= middle) - np.cumsum(weights)[:-1]
+    return np.r_[0.0, np.cumsum(np.sign(k) * np.diff(NODES))]
 
 
 @dataclass(frozen=True, eq=False)
