@@ -17,7 +17,15 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
-from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.bandits import (
+    KLUCB,
+    UCB1,
+    Exp3,
+    FixedArm,
+    SuccessiveHalving,
+    ThompsonSampling,
+    TsallisINF,
+)
 from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners.baselines.preference import (
     EGPO,
@@ -98,6 +106,7 @@ _ALL: tuple[type[Any], ...] = (
     InterleavedOracle,
     LookaheadOracle,
     TsallisINF,
+    SuccessiveHalving,
     BinnedTsallisINF,
     ChebCB,
     UCB1,
@@ -168,6 +177,7 @@ __all__ = [
     "RewardModelLearner",
     "RoundRobinOracle",
     "StepMix",
+    "SuccessiveHalving",
     "ThompsonSampling",
     "TrajectoryRewardModel",
     "TrajectorySPO",
