@@ -292,9 +292,9 @@ def test_the_arm_of_the_largest_kl_index_does_not_depend_on_where_the_search_beg
     room = np.empty(len(n))
     arm, between = search_and_separate(n, s, kept, budget, guess, room)
     assert indices[arm] >= indices.max() - 1e-12
-    if separates(n, s, kept, budget, guess, separator, room):
+    if separates(n, s, kept, n.sum(), budget, guess, separator, room):
         assert guess == arm
-    if separates(n, s, kept, budget, arm, between, room):
+    if separates(n, s, kept, n.sum(), budget, arm, between, room):
         assert indices[arm] >= between > np.delete(indices, arm).max()
 
 

@@ -84,7 +84,7 @@ def search(n, s, budget, guess):
     return best, top
 
 
-@strict_kernel
+@inlined_kernel
 def excess(n, s, entropies, q, values):
     """Fill values with minus the budgets at which the indices are q; return how rounding adds to them."""
     log_q, log_rest = math.log(q), math.log1p(-q)
@@ -95,11 +95,14 @@ def excess(n, s, entropies, q, values):
 
 
 @inlined_kernel
-def separates(n, s, entropies, budget, arm, q, values):
-    """Whether q is certainly below the KL index of the arm and above those of all others."""
+def separates(n, s, entropies, rounds, budget, arm, q, values):
+    """Whether q is certainly below the KL index of the arm and above those of all others.
+
+    `rounds` is the number of pulls of all arms.
+    """
     certain = False
     if 0 < q < 1:
-        slack = MARGIN * budget + excess(n, s, entropies, q, values) * n.sum()
+        slack = MARGIN * budget + excess(n, s, entropies, q, values) * rounds
         mine = -values[arm]
         values[arm] = -math.inf
         certain = mine <= budget - slack and -largest(values) > budget + slack

@@ -80,7 +80,7 @@ def choose_kl(numbers, n, s, kept, room, clock):
     log_t = math.log(max(1.0, clock[ROUNDS]))
     budget = log_t + (numbers[RATE] * math.log(log_t) if log_t > 1 else 0.0)
     arm = int(clock[LEADER])
-    if not separates(n, s, kept, budget, arm, clock[SEPARATOR], room):
+    if not separates(n, s, kept, clock[ROUNDS], budget, arm, clock[SEPARATOR], room):
         arm, clock[SEPARATOR] = search_and_separate(n, s, kept, budget, arm, room)
         clock[LEADER] = arm
     return arm
