@@ -63,10 +63,10 @@ def regret(setting: Setting) -> Part:
     bounds = [K * normalised_bound(10, int(T), "horizon") for T in sizes]
     ax.plot(sizes, bounds, color="black", linestyle=":", label="2K √(2dT)")
     rows.append(["bound of Tsallis-INF", *(f"{b:,.0f}" for b in bounds), ""])
-    ax.set(xlabel="T", ylabel="regret against the best fixed ω", xscale="log", yscale="log")
+    ax.set(xlabel="T", ylabel="regret", xscale="log", yscale="log")
     ax.set_xticks(sizes, [f"{T:,}" for T in sizes])
     ax.minorticks_off()
-    outside_legend(figure, ax, 3)
+    outside_legend(figure, ax, 2)
     return Part(figure, ["d = 10, K = 400", *(f"T = {T:,}" for T in sizes), "slope [99 %]"], rows, numbers)
 
 
