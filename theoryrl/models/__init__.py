@@ -14,6 +14,13 @@ from theoryrl.models.layouts import (
 )
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
+from theoryrl.models.markov_game import (
+    CandidateGame,
+    FiniteGameClass,
+    FiniteMemoryPolicy,
+    PolicyPair,
+    ZeroSumMarkovGame,
+)
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
@@ -35,11 +42,14 @@ from theoryrl.models.uncertainty import Uncertainty
 
 __all__ = [
     "AverageRewardMDP",
+    "CandidateGame",
     "ConservativeMDP",
     "ConstrainedMDP",
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "FiniteGameClass",
+    "FiniteMemoryPolicy",
     "HistoryPolicy",
     "ImplicitMDP",
     "IndexRule",
@@ -53,6 +63,7 @@ __all__ = [
     "OffsetSchedule",
     "PeriodicSchedule",
     "Policy",
+    "PolicyPair",
     "PreferenceGame",
     "PullSequence",
     "RecoveringBandit",
@@ -69,6 +80,7 @@ __all__ = [
     "TotalRewardMDP",
     "TrajectoryGame",
     "Uncertainty",
+    "ZeroSumMarkovGame",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

@@ -27,6 +27,13 @@ from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
+from theoryrl.models.markov_game import (
+    CandidateGame,
+    FiniteGameClass,
+    FiniteMemoryPolicy,
+    PolicyPair,
+    ZeroSumMarkovGame,
+)
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
@@ -47,11 +54,14 @@ KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         AverageRewardMDP,
+        CandidateGame,
         ConservativeMDP,
         ConstrainedMDP,
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        FiniteGameClass,
+        FiniteMemoryPolicy,
         LinearMDP,
         HistoryPolicy,
         LinearSystems,
@@ -66,6 +76,7 @@ KINDS: Mapping[str, type[Any]] = {
         OffsetSchedule,
         PeriodicSchedule,
         Policy,
+        PolicyPair,
         PreferenceGame,
         RegularizedGame,
         PullSequence,
@@ -77,6 +88,7 @@ KINDS: Mapping[str, type[Any]] = {
         Uncertainty,
         TotalRewardMDP,
         TrajectoryGame,
+        ZeroSumMarkovGame,
     )
 }
 
