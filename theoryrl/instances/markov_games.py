@@ -101,9 +101,7 @@ def random_markov_game(
         raise ValueError("alpha must be positive; got 0")
     check_memory("P", H, S, A, B, S)
     rng = np.random.default_rng(check_count("seed", seed, low=0))
-    return ZeroSumMarkovGame(
-        _rows(rng, alpha, (H, S, A, B), S), rng.random((H, S, A, B)), start_in(0, S)
-    )
+    return ZeroSumMarkovGame(_rows(rng, alpha, (H, S, A, B), S), rng.random((H, S, A, B)), start_in(0, S))
 
 
 def random_candidate_game(

@@ -18,6 +18,7 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners.baselines.preference import (
     EGPO,
@@ -45,6 +46,7 @@ from theoryrl.learners.baselines.recovering import (
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -111,6 +113,12 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    MEXGame,
+    MEXGameModelFree,
+    GreedyGame,
+    PosteriorGame,
+    NashVI,
+    VIULCB,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -133,6 +141,7 @@ __all__ = [
     "SPO",
     "UCB1",
     "UCBVI",
+    "VIULCB",
     "AlwaysBaseline",
     "BinnedTsallisINF",
     "BlockingUCB",
@@ -144,17 +153,21 @@ __all__ = [
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GreedyGame",
     "GreedyOracle",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
     "LookaheadOracle",
+    "MEXGame",
+    "MEXGameModelFree",
     "NashEMA",
     "NashMD",
     "NashMDPG",
     "NashMP",
     "NashMPPG",
     "NashProx",
+    "NashVI",
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
@@ -162,6 +175,7 @@ __all__ = [
     "OracleMixture",
     "PeriodicOracle",
     "PeriodicUCB",
+    "PosteriorGame",
     "QueueSPO",
     "RandomOffsetsOracle",
     "RelaxationTuner",

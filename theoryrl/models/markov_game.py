@@ -1,6 +1,6 @@
 """Two-player zero-sum Markov games, finite lists of them, and policies with a memory.
 
-A game (S, A, B, H, P, r, rho) starts in s_0 ~ rho. At stage h = 0, ..., H-1 both players, who see the state s,
+A game (S, A, B, H, P, r, rho) starts in s_0 ~ rho. At stage h = 0, ..., H-1 both players, who see state s,
 choose at the same time: the max player an action a, the min player an action b. The max player receives
 r_h(s, a, b) from the min player, and the game moves to s' ~ P_h(. | s, a, b). The value of a pair of policies
 is the expected sum of the H rewards.

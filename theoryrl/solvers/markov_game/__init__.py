@@ -6,8 +6,10 @@ from theoryrl.solvers.markov_game.equilibrium import (
     small_matrix_game,
 )
 from theoryrl.solvers.markov_game.evaluation import (
+    Responses,
     ResponseSolution,
     best_response,
+    best_responses,
     joint_model,
     joint_policy,
     nash_gap,
@@ -19,7 +21,9 @@ from theoryrl.solvers.markov_game.evaluation import (
 __all__ = [
     "MarkovGameSolution",
     "ResponseSolution",
+    "Responses",
     "best_response",
+    "best_responses",
     "joint_model",
     "joint_policy",
     "markov_game_equilibrium",

@@ -14,7 +14,7 @@ than the best Markov one. A min player with a memory w is evaluated on the pairs
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ from jaxtyping import Float
 from theoryrl.models import (
     DeterministicPolicy,
     EpisodicMDP,
+    FiniteGameClass,
     FiniteMemoryPolicy,
     MarkovPolicy,
     Policy,
@@ -33,7 +34,6 @@ from theoryrl.solvers.solution import Solution, rounding_unit
 
 Opponent: TypeAlias = MarkovPolicy | FiniteMemoryPolicy
 Values: TypeAlias = Float[np.ndarray, "H S"]
-Batch: TypeAlias = Float[np.ndarray, "M H S A B S"]
 
 PLAYERS = ("min", "max")
 
@@ -102,6 +102,45 @@ def best_response(game: ZeroSumMarkovGame, policy: MarkovPolicy, player: str = "
         method="backward induction",
         start_value=float(game.rho @ V[0]),
     )
+
+
+def guaranteed_value(game: ZeroSumMarkovGame, mu: Float[np.ndarray, "H S A"]) -> float:
+    """Return rho . V_0^{mu, *} of an array of probabilities that are known to be valid (hot loops)."""
+    V = np.zeros(game.n_states)
+    for h in range(game.horizon - 1, -1, -1):
+        Q = game.r[h] + game.P[h] @ V
+        V = seen_by("min", mu[h], Q).min(axis=1)
+    return float(game.rho @ V)
+
+
+class Responses(NamedTuple):
+    """Best responses of the min player to one policy, in each of M games.
+
+    Attributes
+    ----------
+    start
+        What the policy guarantees in each game, rho . V_0^{mu, *}: shape [M].
+    V
+        Values, with V_H = 0: shape [M, H + 1, S].
+    nu
+        The responses, deterministic, lowest index on ties: shape [M, H, S, B].
+    """
+
+    start: Float[np.ndarray, " M"]
+    V: Float[np.ndarray, "M H1 S"]
+    nu: Float[np.ndarray, "M H S B"]
+
+
+def best_responses(games: FiniteGameClass, mu: Float[np.ndarray, "H S A"]) -> Responses:
+    """Return the best response to `mu` in every candidate game, all at once."""
+    M, H, S, _, B, _ = games.P.shape
+    V, nu = np.zeros((M, H + 1, S)), np.empty((M, H, S, B))
+    for h in range(H - 1, -1, -1):
+        Q = games.r[h] + np.einsum("msabt,mt->msab", games.P[:, h], V[:, h + 1])
+        worth = np.einsum("sa,msab->msb", mu[h], Q)
+        V[:, h] = worth.min(axis=2)
+        nu[:, h] = np.eye(B)[worth.argmin(axis=2)]
+    return Responses(V[:, 0] @ games.rho, V, nu)
 
 
 def seen_by(
@@ -186,7 +225,7 @@ def joint_model(game: ZeroSumMarkovGame, nu: FiniteMemoryPolicy | None = None) -
 def joint_policy(game: ZeroSumMarkovGame, mu: MarkovPolicy, nu: Opponent) -> Policy:
     """Return the pair as one policy of `joint_model`: independent draws in every state."""
     row = stages_of(game, mu, "max")
-    H, S, A = row.shape
+    H, S = row.shape[:2]
     if isinstance(nu, FiniteMemoryPolicy):
         check_memory_sizes(game, nu)
         joint = row[:, :, None, :, None] * nu.probabilities[:, :, :, None, :]
@@ -210,6 +249,4 @@ def check_memory_sizes(game: ZeroSumMarkovGame, nu: FiniteMemoryPolicy) -> None:
     """Raise unless a policy with a memory has the sizes of the game."""
     H, S, A, B = game.r.shape
     if nu.memory.shape[:4] != (H, S, A, B):
-        raise ValueError(
-            f"policy has (H, S, A, B) = {nu.memory.shape[:4]}; the game has {(H, S, A, B)}"
-        )
+        raise ValueError(f"policy has (H, S, A, B) = {nu.memory.shape[:4]}; the game has {(H, S, A, B)}")
