@@ -11,7 +11,6 @@ from theoryrl.learners._candidates import CandidateLearner, CandidateState
 from theoryrl.learners.mex_games import decide
 from theoryrl.protocol import GameDecision
 
-
 TIE = 1e-9
 """Difference of log-likelihoods that counts as none: rounding of sums of up to 10^5 logarithms."""
 
@@ -20,9 +19,9 @@ TIE = 1e-9
 class GreedyGame(CandidateLearner):
     """Both players believe the most likely candidate.
 
-    It is the limit of `MEXGame` for eta to infinity: of equally likely candidates the main player believes the
-    one with the largest value, the exploiter the one with the smallest guarantee. Diagnostics: those of
-    `MEXGame`.
+    It is the limit of `MEXGame` for eta to infinity: of equally likely candidates the main player believes
+    the one with the largest value, the exploiter the one with the smallest guarantee. Diagnostics: those
+    of `MEXGame`.
     """
 
     key: ClassVar[str] = "greedy-game"
