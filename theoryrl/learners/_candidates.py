@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -122,7 +123,7 @@ def start_with_candidates(spec: object, rng: np.random.Generator, learner: str) 
 class CandidateLearner:
     """The parts that all of them share: the start, and the likelihood of what was seen."""
 
-    key: str
+    key: ClassVar[str]
 
     def init(self, spec: MarkovGameSpec, rng: np.random.Generator) -> CandidateState:
         """Return the state without data."""

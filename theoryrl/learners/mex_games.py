@@ -57,6 +57,14 @@ def half_regret_bound(
     return math.sqrt(game_gec(shape, rounds) * shape[0] * rounds * iota) + game_burn_in(shape)
 
 
+def anytime_half_bound(
+    shape: tuple[int, int, int, int], rounds: float, candidates: int, delta: float
+) -> float:
+    """Return ``3.42 sqrt(d_{2K} H K iota)`` plus the burn-in, for the schedule of `anytime_eta`."""
+    iota = confidence_log(shape[0], candidates, delta)
+    return 3.42 * math.sqrt(game_gec(shape, 2 * rounds) * shape[0] * rounds * iota) + game_burn_in(shape)
+
+
 def theory_eta(shape: tuple[int, int, int, int], rounds: float, candidates: int, delta: float) -> float:
     """Return ``eta = sqrt(d / (16 H K iota))``."""
     iota = confidence_log(shape[0], candidates, delta)

@@ -11,6 +11,7 @@ be weak.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,7 +40,6 @@ from theoryrl.solvers.markov_game import (
     markov_game_equilibrium,
     pair_value,
 )
-from theoryrl.solvers.markov_game.evaluation import Opponent as OpponentPolicy
 from theoryrl.solvers.markov_game.evaluation import guaranteed_value
 
 NO_DIAGNOSTICS: Mapping[str, float] = {}
@@ -119,7 +119,7 @@ class GameEpisode(NamedTuple):
 
 
 class MarkovGameEnvironment:
-    """Draws the episodes of one run."""
+    """Draws the episodes of one run; what is played is prepared anew only when one of its arrays changes."""
 
     def __init__(self, problem: MarkovGameProblem, streams: Streams) -> None:
         self._problem = problem
@@ -127,7 +127,7 @@ class MarkovGameEnvironment:
         self._simulator = problem.simulator
         self._policy: Policy | None = None
         self._decided: tuple[object, ...] = ()
-        self._nu: OpponentPolicy | None = None
+        self._value = 0.0
         self._episodes = 0
         self._counts = np.zeros(problem.game.r.shape, dtype=np.int64)
 
@@ -135,32 +135,37 @@ class MarkovGameEnvironment:
         """Prepare what is played; an opponent makes up its mind."""
         game, opponent = self._problem.game, self._problem.opponent
         _check_shapes(game, decision)
+        parts: tuple[object, ...] = decision.mu, decision.nu, decision.joint
+        nu = None
         if opponent is not None:
-            past = GamePast(self._episodes, self._counts)
-            self._nu = opponent.respond(game, decision.mu, past)
-            self._policy = joint_policy(game, Policy.trusted(decision.mu), self._nu)
-            remembers = isinstance(self._nu, FiniteMemoryPolicy)
-            self._simulator = Simulator(joint_model(game, self._nu)) if remembers else self._problem.simulator
+            nu = opponent.respond(game, decision.mu, GamePast(self._episodes, self._counts))
+            parts = decision.mu, nu
+        if len(parts) == len(self._decided) and all(map(operator.is_, parts, self._decided)):
             return
-        parts = decision.mu, decision.nu, decision.joint
-        if len(self._decided) == 3 and all(x is y for x, y in zip(parts, self._decided, strict=True)):
+        self._decided = parts
+        if nu is None:
+            self._policy = _self_play(game, decision)
             return
-        self._decided, self._policy = parts, _self_play(game, decision)
+        mu = Policy.trusted(decision.mu)
+        self._policy, self._value = joint_policy(game, mu, nu), pair_value(game, mu, nu)
+        if isinstance(nu, FiniteMemoryPolicy):
+            self._simulator = Simulator(joint_model(game, nu))
+        else:
+            self._simulator = self._problem.simulator
 
     def interact(self, decision: GameDecision, rounds: int) -> Outcome:
         """Play one episode; the observation is a `GameEpisode`."""
-        game = self._problem.game
+        problem = self._problem
         assert self._policy is not None
         drawn, _ = self._simulator.run(self._policy, 1, self._rng, self._coin, NO_BUDGET)
-        states, (a, b) = drawn.states[0], np.divmod(drawn.actions[0], game.n_opponent_actions)
-        if self._nu is None:
+        states, (a, b) = drawn.states[0], np.divmod(drawn.actions[0], problem.game.n_opponent_actions)
+        if problem.opponent is None:
             return Outcome(GameEpisode(states, a, b), 1, True)
-        states = states // (self._simulator.mdp.n_states // game.n_states)
+        states = states // (self._simulator.mdp.n_states // problem.game.n_states)
         self._episodes += 1
-        self._counts[np.arange(game.horizon), states[:-1], a, b] += 1
-        value = pair_value(game, Policy.trusted(decision.mu), self._nu)
-        best = self._problem.game_value
-        return Outcome(GameEpisode(states, a, b), 1, True, np.array([value]), np.array([best]))
+        self._counts[np.arange(problem.game.horizon), states[:-1], a, b] += 1
+        value, best = np.array([self._value]), np.array([problem.game_value])
+        return Outcome(GameEpisode(states, a, b), 1, True, value, best)
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,7 @@ class OptimisticState:
 class OptimisticLearner:
     """What both have in common."""
 
-    key: str
+    key: ClassVar[str]
 
     def log_term(self, spec: MarkovGameSpec, delta: float) -> float:
         """Return ``iota = log(S A B H K / delta)``."""
