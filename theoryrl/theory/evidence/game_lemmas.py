@@ -314,4 +314,4 @@ def lock_in(eta: float, rounds: int, seed: int, make: Callable[..., MEXGame] = M
 def lock_ins(scope: Scope, make: Callable[..., MEXGame] = MEXGame) -> Iterator[LockIn]:
     """Yield independent runs at eta = 4 / sqrt(1000); in some two of ten *safe* is played for good."""
     for seed in scope.seeds(160, 1000):
-        yield lock_in(LOCK_IN_ETA, 60, seed, make)
+        yield lock_in(LOCK_IN_ETA, 40, seed, make)

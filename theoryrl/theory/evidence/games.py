@@ -469,7 +469,9 @@ def various_runs(
         )  # fmt: skip
         eta = float(10 ** rng.uniform(-3, 2))
         title = f"{model}, eta = {eta:.3g}, seed {seed}"
-        yield audited_run(model, make(eta=eta), rounds, seed, title, for_every_eta=True, keep_counts=True)
+        yield audited_run(
+            model, make(eta=eta), rounds, seed, title, for_every_eta=True, keep_counts=runs is not None
+        )
 
 
 def enumerated_runs(scope: Scope, make: Make = MEXGame) -> Iterator[GameRun]:
