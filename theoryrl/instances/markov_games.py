@@ -1,7 +1,5 @@
 """Two-player zero-sum Markov games: risky arms with an opponent, and games drawn at random."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -7,7 +7,7 @@ been played so far, and names its own policy, which may remember the episode. No
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,6 +33,7 @@ class GamePast(NamedTuple):
     counts: Int[np.ndarray, "H S A B"]
 
 
+@runtime_checkable
 class Opponent(Protocol):
     """Names the min player's policy of each episode."""
 
