@@ -54,14 +54,11 @@ KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         AverageRewardMDP,
-        CandidateGame,
         ConservativeMDP,
         ConstrainedMDP,
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
-        FiniteGameClass,
-        FiniteMemoryPolicy,
         LinearMDP,
         HistoryPolicy,
         LinearSystems,
@@ -76,7 +73,6 @@ KINDS: Mapping[str, type[Any]] = {
         OffsetSchedule,
         PeriodicSchedule,
         Policy,
-        PolicyPair,
         PreferenceGame,
         RegularizedGame,
         PullSequence,
@@ -89,6 +85,10 @@ KINDS: Mapping[str, type[Any]] = {
         TotalRewardMDP,
         TrajectoryGame,
         ZeroSumMarkovGame,
+        FiniteGameClass,
+        CandidateGame,
+        FiniteMemoryPolicy,
+        PolicyPair,
     )
 }
 
