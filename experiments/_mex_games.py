@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from _parts import Part, Setting, run
-from _plots import panels
+from _plots import outside_legend, panels
 
 from theoryrl import play
 from theoryrl.instances import risky_game
@@ -144,7 +144,8 @@ def games_online(setting: Setting) -> Part:
     for name, colour in zip(OPPONENTS, COLOURS[:1] + COLOURS[2:], strict=False):
         both = np.array([found[name, K, seed] for seed in seeds])  # [seed, kind, K]
         for ax, kind in zip(axes, (0, 1), strict=True):
-            ax.plot(k, np.median(both[:, kind], axis=0), color=colour, label=name)
+            style = "--" if "frequencies" in name else "-"  # else it hides the best response
+            ax.plot(k, np.median(both[:, kind], axis=0), style, color=colour, label=name)
             ax.fill_between(k, *np.quantile(both[:, kind], [0.1, 0.9], axis=0), color=colour, alpha=0.15)
         cells = [f"{both[:, i, -1].mean():.1f} ({np.median(both[:, i, -1]):.1f})" for i in (0, 1)]
         rows.append([name, *cells, f"{both[:, 1, -1].max():.0f}"])
@@ -205,9 +206,9 @@ def games_audit(setting: Setting) -> Part:
         left.plot(k, values, color=colour, label=name, linewidth=1.2)
         rows.append([name.split("$")[0].strip(), f"{values[-1]:.2f}", f"{bound:,.0f}"])
         numbers[name] = float(values[-1])
-    left.plot(k, run_.trace.regret, color="black", linewidth=2, label="regret: their sum")
+    left.plot(k, run_.trace.regret, ":", color="black", linewidth=2, label="regret: their sum")
     left.set(xscale="log", yscale="symlog", xlabel="episode", ylabel="sum over the episodes")
-    left.legend(frameon=False, fontsize="x-small")
+    outside_legend(figure, left, 3)
     plot_event(right, run_)
     bounds = f"{run_.bound_on_event:,.0f} (trivial: {run_.trivial:,.0f})"
     rows.append(["regret", f"{run_.regret:.2f}", bounds])

@@ -232,7 +232,7 @@ class GameRun(Evidence):
     @cached_property
     def guaranteed_value(self) -> Float[np.ndarray, " K"]:
         """V*^{mu, *}, in the truth."""
-        return np.array([self.plans.responses(f).start[self.star] for f in self.main])
+        return np.array([self.plans.responses(f).start[self.star] for f in self.main.tolist()])
 
     @cached_property
     def believed(self) -> Float[np.ndarray, " K"]:
