@@ -1,7 +1,7 @@
 """Playing a zero-sum Markov game: one round is one episode; the learner is the max player.
 
 In *self-play* a decision has a policy for each player, and what is scored is the max player's alone: its
-value is V^{mu, *}, what it guarantees against every opponent, and the best value is V*. So the regret is
+value is ``V^{mu, *}``, what it guarantees against every opponent, and the best value is V*. The regret is
 ``sum_k V* - V^{mu_k, *}``, however the episodes are played.
 
 *Online* an `Opponent` chooses the min player's policy of each episode, and the value of a round is
