@@ -75,8 +75,8 @@ def best_response(game: ZeroSumMarkovGame, policy: MarkovPolicy, player: str = "
     Returns
     -------
     ResponseSolution
-        ``V^{mu, *}`` or ``V^{*, nu}``, a deterministic response (lowest index on ties), and bounds that account for
-        rounding.
+        ``V^{mu, *}`` or ``V^{*, nu}``, a deterministic response (lowest index on ties), and bounds that
+        account for rounding.
 
     Raises
     ------
