@@ -171,7 +171,7 @@ def decide(state: CandidateState, f: int, g: int | None) -> GameDecision:
         return GameDecision(mu, nu, None, {**numbers, "pessimistic": math.nan})
     found = state.plans.responses(f)
     numbers |= {"exploiter": float(g), "pessimistic": float(found.start[g])}
-    return GameDecision(mu, found.nu[g], None, numbers)
+    return GameDecision(mu, state.plans.response(f, g), None, numbers)
 
 
 @lru_cache(maxsize=8)

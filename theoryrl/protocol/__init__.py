@@ -40,7 +40,6 @@ from theoryrl.protocol.core import (
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
 from theoryrl.protocol.markov_game import (
     GameDecision,
-    GameEpisode,
     MarkovGameProblem,
     MarkovGameSpec,
 )
@@ -146,7 +145,6 @@ __all__ = [
     "FixedOpponent",
     "FrequencyResponder",
     "GameDecision",
-    "GameEpisode",
     "GamePast",
     "Grudger",
     "Learner",
