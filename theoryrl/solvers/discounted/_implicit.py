@@ -37,7 +37,7 @@ class Implicit:
         self.feasible = _every_action(mdp.n_actions) if mdp.feasible is None else mdp.feasible
         self.starts = _pieces(mdp.n_states, mdp.monotone_block) if mdp.monotone_block else None
 
-    def bellman(self, h: np.ndarray, margin: float, W: np.ndarray, actions: np.ndarray) -> None:
+    def bellman(self, h: np.ndarray, margin: float | None, W: np.ndarray, actions: np.ndarray) -> None:
         """Write max_a Q(s, a) and the maximisers; no action is forgotten, which would need memory."""
         mdp, S = self.mdp, self.n_states
         common = mdp.step, self.feasible, mdp.max_successors, self.gamma, h

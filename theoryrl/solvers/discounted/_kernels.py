@@ -8,8 +8,10 @@ import inspect
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.extending import overload
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
 from theoryrl._numba import kernel, scalar_kernel, threaded_kernel
 
@@ -28,6 +30,10 @@ DENSE: Any = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 SPARSE: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 """Sums over few successors stay scalar: vector instructions that gather are slower than loads. Indices
 are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for."""
+
+
+AHEAD = 16
+"""How many states ahead the row of the action that is read first is asked for."""
 
 
 @overload(expected, jit_options=DENSE)
@@ -80,27 +86,73 @@ def _sparse_expected_elsewhere(P, row, h, s):
     return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
 
 
+@intrinsic
+def fetch(_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index], without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, flag, flag, flag])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(ask, [place, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uintp), generate
+
+
+def fetch_row(P: Any, row: int) -> None:
+    """Ask for the memory of a row that is needed soon, where it is too short to be foreseen."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(fetch_row)
+def _fetch_row(P, row):
+    def dense(P, row):
+        pass
+
+    def sparse(P, row):
+        probabilities, next_states, row_starts = P
+        start, end = np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])
+        if end > start:
+            fetch(probabilities, start)
+            fetch(probabilities, end - np.uintp(1))
+            fetch(next_states, start)
+            fetch(next_states, end - np.uintp(1))
+
+    return inspect.unwrap(sparse if isinstance(P, types.BaseTuple) else dense)
+
+
 @threaded_kernel
-def bellman(P, r, active, gamma, h, margin, W, actions, low, high):
+def bellman(P, r, active, gamma, h, margin, rise, ceiling, last, W, actions, low, high):
     """W(s) = max_a r(s, a) + gamma (P h)(s, a) over active actions, and the first maximiser.
 
-    Actions that are more than `margin` worse than the best are deactivated.
+    ceiling[s, a] + rise bounds the action value from above; the row of an action whose bound is below
+    the value of another one is not read. last[s] is the action that is read first. Actions that are more
+    than `margin` worse than the best are deactivated.
     """
     A = r.shape[1]
-    Q = np.empty(A)
     for s in range(low, high):
-        best, first = -np.inf, -1
+        if s + AHEAD < high:
+            fetch_row(P, (s + AHEAD) * A + last[s + AHEAD])
+        first = last[s]
+        kept = first
+        value = r[s, kept] + gamma * expected(P, s * A + kept, h)
+        best = value
         for a in range(A):
-            Q[a] = -np.inf
-            if active[s, a]:
-                Q[a] = r[s, a] + gamma * expected(P, s * A + a, h)
-                if Q[a] > best:
-                    best, first = Q[a], a
+            bound = ceiling[s, a] + rise
+            if a != kept and active[s, a] and not bound < best:
+                bound = r[s, a] + gamma * expected(P, s * A + a, h)
+                if bound > best or (bound == best and a < first):
+                    best, first = bound, a
+            ceiling[s, a] = bound
+        ceiling[s, kept] = value
         W[s] = best
         actions[s] = first
         floor = best - margin
         for a in range(A):
-            if Q[a] < floor:
+            if ceiling[s, a] < floor:
                 active[s, a] = False
 
 
@@ -109,6 +161,8 @@ def policy_backup(P, r, actions, gamma, h, W, low, high):
     """W(s) = r(s, pi(s)) + gamma (P h)(s, pi(s))."""
     A = r.shape[1]
     for s in range(low, high):
+        if s + AHEAD < high:
+            fetch_row(P, (s + AHEAD) * A + actions[s + AHEAD])
         W[s] = r[s, actions[s]] + gamma * expected(P, s * A + actions[s], h)
 
 

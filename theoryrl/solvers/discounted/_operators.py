@@ -6,15 +6,17 @@ knows how far a computed backup may be from the true one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from theoryrl.models import DiscountedMDP, ImplicitMDP, SparseTransitions
+from theoryrl.models import DiscountedMDP, SparseTransitions
 from theoryrl.models._validation import check_count
 from theoryrl.solvers._threads import available_threads, in_parts
 from theoryrl.solvers.discounted import _kernels
+from theoryrl.solvers.discounted._kernels import difference_range
 from theoryrl.solvers.solution import rounding_unit
 
 PolicyBackup: TypeAlias = Callable[[np.ndarray, np.ndarray], None]
@@ -30,8 +32,11 @@ class Operator(Protocol):
     n_actions: int
     row_sum_error: float
 
-    def bellman(self, h: np.ndarray, margin: float, W: np.ndarray, actions: np.ndarray) -> None:
-        """Write max_a Q(s, a) and the maximisers; forget actions that are `margin` below the best."""
+    def bellman(self, h: np.ndarray, margin: float | None, W: np.ndarray, actions: np.ndarray) -> None:
+        """Write max_a Q(s, a) and the maximisers; forget actions that are `margin` below the best.
+
+        With None for the margin, every action is looked at.
+        """
 
     def policy(self, actions: np.ndarray) -> PolicyBackup:
         """Return the function that writes Q_h(s, actions[s]) into W, to be called many times."""
@@ -71,7 +76,7 @@ class Tabular:
         self.row_sum_error = row_sum_error
         self.threads = available_threads() if threads is None else check_count("threads", threads)
         self.active = mask.copy()
-        self._buffers: tuple[np.ndarray, np.ndarray] | None = None
+        self.ceilings = Ceilings(r, mask)
         if isinstance(P, SparseTransitions):
             self.rows: Any = (P.probabilities, P.next_states, P.row_starts)
             terms, self.work = P.longest_row, float(P.probabilities.size)
@@ -87,30 +92,32 @@ class Tabular:
         """Return the operator of a model."""
         return cls(mdp.P, mdp.r, mdp.gamma, mdp.mask, mdp.row_sum_error, threads)
 
-    def bellman(self, h: np.ndarray, margin: float, W: np.ndarray, actions: np.ndarray) -> None:
+    def bellman(self, h: np.ndarray, margin: float | None, W: np.ndarray, actions: np.ndarray) -> None:
         """Write max_a Q(s, a) and the maximisers; forget actions that are `margin` below the best."""
-        arguments = self.rows, self.r, self.active, self.gamma, h, margin, W, actions
-        in_parts(_kernels.bellman, self.n_states, self.work, self.threads, *arguments)
+        ceilings = self.ceilings
+        rise = ceilings.rise(h, self.gamma * (1 + self.row_sum_error), self.backup_error(h))
+        arguments = self.rows, self.r, self.active, self.gamma, h
+        skip = (math.inf, math.inf) if margin is None else (margin, rise)
+        in_parts(
+            _kernels.bellman,
+            self.n_states,
+            self.work,
+            self.threads,
+            *arguments,
+            *skip,
+            ceilings.values,
+            ceilings.last,
+            W,
+            actions,
+        )
+        ceilings.last[:] = actions
 
     def policy(self, actions: np.ndarray) -> PolicyBackup:
-        """Return the function that writes Q_h(s, actions[s]) into W; the one before is void then.
-
-        Sparse rows of the policy are copied, an A-th of the model: rows that are short and far apart
-        waste most of every cache line that they touch. Dense rows are long, and read in place.
-        """
-        rows, r, chosen = self.rows, self.r, actions
-        if isinstance(self.P, SparseTransitions):
-            starts, successors, weights = copy_policy_rows(self.P, actions, self._buffers)
-            self._buffers = successors, weights
-            rows = weights, successors, starts
-            r = self.r[np.arange(self.n_states), actions][:, None]
-            chosen = np.zeros_like(actions)
-        for array in (*rows, r) if isinstance(rows, tuple) else (r,):
-            array.setflags(write=False)  # as the arrays of a model are: kernels are compiled once
+        """Return the function that writes Q_h(s, actions[s]) into W; rows are read in place."""
         work = self.work / self.n_actions
 
         def backup(h: np.ndarray, W: np.ndarray) -> None:
-            arguments = rows, r, chosen, self.gamma, h, W
+            arguments = self.rows, self.r, actions, self.gamma, h, W
             in_parts(_kernels.policy_backup, self.n_states, work, self.threads, *arguments)
 
         return backup
@@ -125,13 +132,42 @@ class Tabular:
         return self.unit * (self.largest_reward + (1 + self.row_sum_error) * largest) * (1 + 1e-12)
 
 
-def operator_of(mdp: DiscountedMDP | ImplicitMDP, threads: int | None = None) -> Operator:
-    """Return the operator of a model."""
-    if isinstance(mdp, ImplicitMDP):
-        from theoryrl.solvers.discounted._implicit import Implicit
+class Ceilings:
+    """Upper bounds on all action values, which make it needless to read most rows of most sweeps.
 
-        return Implicit(mdp, threads)
-    return Tabular.of(mdp, threads)
+    Where Q_h(s, a) <= c for one h, then Q_g(s, a) <= c + gamma max(g - h) for any other g, because rows
+    are distributions. An action with such a bound below the value of another action is not a maximiser
+    for g, whatever its row; it may be one in a later sweep, when its bound has risen. (Puterman 1994,
+    section 6.7, after Hastings and van Nunen, 1977, calls this temporary elimination.)
+
+    One number for each pair, as many as there are rewards; the rewards themselves are the bounds for
+    h = 0.
+
+    Attributes
+    ----------
+    values
+        Bounds for the h of the last sweep, less what `rise` adds: shape [S, A].
+    last
+        The maximisers of the last sweep, at first of r: shape [S].
+    """
+
+    def __init__(self, r: np.ndarray, mask: np.ndarray) -> None:
+        self.values = r.copy()
+        self.last = np.where(mask, r, -np.inf).argmax(axis=1)
+        self.h = np.zeros(r.shape[0])
+        self.error = 0.0
+
+    def rise(self, h: np.ndarray, factor: float, error: float) -> float:
+        """Return by how much action values of h may exceed those of the last sweep's, and note h.
+
+        `factor` is at least gamma times any row sum, `error` bounds the rounding of a backup of h. It
+        is at least 4 u times the size of an action value, so that twice the larger of both sweeps'
+        errors covers the rounding of the value that was kept, of the difference and of its addition.
+        """
+        largest = max(0.0, difference_range(h, self.h)[1])
+        error, self.error = max(error, self.error), error
+        self.h[:] = h
+        return factor * largest + 2 * error
 
 
 def copy_policy_rows(

@@ -166,13 +166,15 @@ class Search:
         self.certified = Certified(W, actions, shifts, before.sweeps + 1)
         self._spare = before.W, before.actions
 
-    def _margin(self) -> float:
+    def _margin(self) -> float | None:
         """How much worse than the best of its state an action must be to be provably not optimal.
 
         With V* in h + [low, high]: Q*(s, a) <= Q_h(s, a) + gamma high, V*(s) >= max Q_h + gamma low.
         The bounds are those of the last sweep, carried over to the present h.
         """
-        if not self.eliminate or not math.isfinite(self.shifts.gap):
+        if not self.eliminate:
+            return None
+        if not math.isfinite(self.shifts.gap):
             return math.inf
         gamma, tau = self.operator.gamma, self.operator.row_sum_error
         least, most = difference_range(self.W, self.h)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from theoryrl.models import DiscountedMDP, ImplicitMDP, SparseTransitions
-from theoryrl.solvers.discounted._operators import Tabular, operator_of
+from theoryrl.solvers.discounted._any import operator_of
+from theoryrl.solvers.discounted._operators import Tabular
 from theoryrl.solvers.discounted._search import Search, Step, run
 from theoryrl.solvers.discounted.modified_policy_iteration import (
     FAST,
