@@ -11,6 +11,7 @@ from theoryrl._numba import run_time_kernel
 from theoryrl.models import ImplicitMDP
 from theoryrl.solvers._threads import available_threads, in_parts
 from theoryrl.solvers.discounted import _implicit_kernels as kernels
+from theoryrl.solvers.discounted._kernels import largest_size
 from theoryrl.solvers.discounted._operators import PolicyBackup
 from theoryrl.solvers.solution import rounding_unit
 
@@ -70,7 +71,7 @@ class Implicit:
         be worse than the best by 2 e, and a search that trusts it loses at most as much again
         (increasing differences), so d levels of halving lose at most 2 e (d + 1).
         """
-        largest = max(float(h.max()), -float(h.min()))
+        largest = largest_size(h)
         size = self.mdp.reward_bound + (1 + self.row_sum_error) * largest
         one = rounding_unit(self.mdp.max_successors + 3) * size * (1 + 1e-12) + self.mdp.reward_error
         if self.starts is None:

@@ -177,6 +177,39 @@ def difference_range(W, h):
     return smallest, largest
 
 
+@scalar_kernel
+def largest_size(h):
+    """Return the largest absolute value; NaN if any value is, so that no bound survives it."""
+    size = 0.0
+    for s in range(h.shape[0]):
+        if not abs(h[s]) <= size:
+            size = abs(h[s])
+            if size != size:
+                return size
+    return size
+
+
+@scalar_kernel
+def centre(h):
+    """Move h by a constant so that it lies around zero."""
+    smallest, largest = np.inf, -np.inf
+    for s in range(h.shape[0]):
+        smallest = h[s] if h[s] < smallest else smallest
+        largest = h[s] if h[s] > largest else largest
+    middle = 0.5 * (largest + smallest)
+    for s in range(h.shape[0]):
+        h[s] -= middle
+
+
+@kernel
+def count_changes(before, after):
+    """Return in how many places two arrays differ."""
+    count = 0
+    for s in range(before.shape[0]):
+        count += before[s] != after[s]
+    return count
+
+
 @kernel
 def gauss_seidel(P, r, active, gamma, h, backwards):
     """One Bellman sweep in place: each state sees the new values of those before it.
@@ -196,13 +229,15 @@ def gauss_seidel(P, r, active, gamma, h, backwards):
 
 
 @kernel
-def depth_first_order(starts, successors, order):
+def depth_first_order(row_starts, next_states, actions, A, order):
     """Fill `order` so that a state comes after its successors, but for the edges that close a cycle.
 
     The order in which a depth-first search of the policy's graph leaves the states.
     """
     S = order.shape[0]
-    following = starts[:-1].copy()
+    following = np.empty(S, dtype=row_starts.dtype)
+    for s in range(S):
+        following[s] = row_starts[s * A + actions[s]]
     seen = np.zeros(S, dtype=np.bool_)
     stack = np.empty(S, dtype=np.int32)
     placed = 0
@@ -214,8 +249,8 @@ def depth_first_order(starts, successors, order):
         top = 0
         while top >= 0:
             s = stack[top]
-            if following[s] < starts[s + 1]:
-                t = successors[following[s]]
+            if following[s] < row_starts[s * A + actions[s] + 1]:
+                t = next_states[following[s]]
                 following[s] += 1
                 if not seen[t]:
                     seen[t] = True
@@ -228,58 +263,36 @@ def depth_first_order(starts, successors, order):
 
 
 @kernel
-def policy_row_starts(row_starts, actions, A, starts):
-    """Fill where the rows of the policy's chain begin; return the longest row."""
-    longest = 0
-    for s in range(actions.shape[0]):
-        row = s * A + actions[s]
-        length = row_starts[row + 1] - row_starts[row]
-        starts[s + 1] = starts[s] + length
-        longest = max(longest, length)
-    return longest
-
-
-@kernel
-def policy_rows(row_starts, next_states, probabilities, actions, A, starts, successors, weights):
-    """Copy the rows of the policy's chain."""
-    for s in range(actions.shape[0]):
-        source = np.uintp(row_starts[s * A + actions[s]])
-        for target in range(np.uintp(starts[s]), np.uintp(starts[s + 1])):
-            successors[target] = next_states[source]
-            weights[target] = probabilities[source]
-            source += np.uintp(1)
-
-
-@kernel
-def split_rows(starts, successors, weights, gamma, order, new_starts, middle, columns, entries, diagonal):
-    """Renumber the chain by `order`, and write A = I - gamma P as lower part, diagonal, upper part.
+def split_rows(P, actions, A, gamma, order, new_starts, middle, columns, entries, diagonal):
+    """Renumber the policy's chain by `order`, and write A = I - gamma P as lower part, diagonal, upper part.
 
     Row i of the result: entries [new_starts[i], middle[i]) are gamma P below the diagonal, entries
     [middle[i], new_starts[i + 1]) above it; diagonal[i] = 1 - gamma P(i, i).
     """
+    probabilities, next_states, row_starts = P
     S = order.shape[0]
     position = np.empty(S, dtype=np.int32)
     for i in range(S):
         position[order[i]] = i
     place = 0
     for i in range(S):
-        s = order[i]
+        row = order[i] * A + actions[order[i]]
         new_starts[i] = place
         stay = 0.0
-        for k in range(starts[s], starts[s + 1]):
-            j = position[successors[k]]
+        for k in range(row_starts[row], row_starts[row + 1]):
+            j = position[next_states[k]]
             if j < i:
                 columns[place] = j
-                entries[place] = gamma * weights[k]
+                entries[place] = gamma * probabilities[k]
                 place += 1
             elif j == i:
-                stay += weights[k]
+                stay += probabilities[k]
         middle[i] = place
-        for k in range(starts[s], starts[s + 1]):
-            j = position[successors[k]]
+        for k in range(row_starts[row], row_starts[row + 1]):
+            j = position[next_states[k]]
             if j > i:
                 columns[place] = j
-                entries[place] = gamma * weights[k]
+                entries[place] = gamma * probabilities[k]
                 place += 1
         diagonal[i] = 1.0 - gamma * stay
     new_starts[S] = place
@@ -303,6 +316,15 @@ def subtract_upper(starts, middle, columns, entries, v, z, out):
         for k in range(np.uintp(middle[i]), np.uintp(starts[i + 1])):
             total += entries[k] * z[np.uintp(columns[k])]
         out[i] = v[i] - total
+
+
+@kernel
+def euclidean_norm(v):
+    """Return the square root of the sum of squares."""
+    square = 0.0
+    for i in range(v.shape[0]):
+        square += v[i] * v[i]
+    return np.sqrt(square)
 
 
 @kernel

@@ -16,8 +16,11 @@ from theoryrl.models import DiscountedMDP, SparseTransitions
 from theoryrl.models._validation import check_count
 from theoryrl.solvers._threads import available_threads, in_parts
 from theoryrl.solvers.discounted import _kernels
-from theoryrl.solvers.discounted._kernels import difference_range
+from theoryrl.solvers.discounted._kernels import difference_range, largest_size
 from theoryrl.solvers.solution import rounding_unit
+
+USUALLY_READ = 2
+"""Rows of a state that a sweep reads once bounds rule out the others; an estimate."""
 
 PolicyBackup: TypeAlias = Callable[[np.ndarray, np.ndarray], None]
 """Called with h and W: writes the backup of h by one policy into W."""
@@ -98,10 +101,11 @@ class Tabular:
         rise = ceilings.rise(h, self.gamma * (1 + self.row_sum_error), self.backup_error(h))
         arguments = self.rows, self.r, self.active, self.gamma, h
         skip = (math.inf, math.inf) if margin is None else (margin, rise)
+        work = self.work if margin is None else USUALLY_READ * self.work / self.n_actions
         in_parts(
             _kernels.bellman,
             self.n_states,
-            self.work,
+            work,
             self.threads,
             *arguments,
             *skip,
@@ -128,7 +132,7 @@ class Tabular:
 
     def backup_error(self, h: np.ndarray) -> float:
         """Bound the distance of a computed backup of h from the exact one (Higham 2002, Lemma 3.1)."""
-        largest = max(float(h.max()), -float(h.min()))
+        largest = largest_size(h)
         return self.unit * (self.largest_reward + (1 + self.row_sum_error) * largest) * (1 + 1e-12)
 
 
@@ -168,24 +172,3 @@ class Ceilings:
         error, self.error = max(error, self.error), error
         self.h[:] = h
         return factor * largest + 2 * error
-
-
-def copy_policy_rows(
-    P: SparseTransitions, actions: np.ndarray, buffers: tuple[np.ndarray, np.ndarray] | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (starts, successors, weights) of the rows that a policy takes.
-
-    The last two are written into `buffers` if these have the right size: new memory costs more than the
-    copy.
-    """
-    starts = np.zeros(actions.size + 1, dtype=P.row_starts.dtype)
-    _kernels.policy_row_starts(P.row_starts, actions, P.n_actions, starts)
-    if buffers is None or buffers[0].size != starts[-1]:
-        buffers = np.empty(int(starts[-1]), dtype=P.next_states.dtype), np.empty(int(starts[-1]))
-    successors, weights = buffers
-    for array in buffers:
-        array.setflags(write=True)
-    _kernels.policy_rows(
-        P.row_starts, P.next_states, P.probabilities, actions, P.n_actions, starts, successors, weights
-    )
-    return starts, successors, weights
