@@ -32,6 +32,7 @@ SPARSE: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for."""
 
 
+UNIT = 2.0**-53
 AHEAD = 16
 """How many states ahead the row of the action that is read first is asked for."""
 
@@ -208,6 +209,36 @@ def count_changes(before, after):
     for s in range(before.shape[0]):
         count += before[s] != after[s]
     return count
+
+
+@scalar_kernel
+def concave_excess(h, block):
+    """Return d such that some function between h and h + d is concave in every block of states.
+
+    It is the upper convex hull of the points (t, h[t]), a polygon through some of them. A corner stays
+    only if it lies above the line through its neighbours by more than rounding, so that the polygon is
+    concave; what it then misses of the points it is raised by.
+    """
+    corners = np.empty(block, dtype=np.int64)
+    above, below = 0.0, 0.0
+    for begin in range(0, h.shape[0], block):
+        top = -1
+        for c in range(begin, min(begin + block, h.shape[0])):
+            while top >= 1:
+                a, b = corners[top - 1], corners[top]
+                left, right = (h[b] - h[a]) * (c - b), (h[c] - h[b]) * (b - a)
+                if left - right > 8 * UNIT * (abs(left) + abs(right)):
+                    break
+                top -= 1
+            top += 1
+            corners[top] = c
+        for i in range(top):
+            a, b = corners[i], corners[i + 1]
+            slope = (h[b] - h[a]) / (b - a)
+            for t in range(a + 1, b):
+                distance = h[a] + slope * (t - a) - h[t]
+                above, below = max(above, distance), max(below, -distance)
+    return above + below
 
 
 @kernel
