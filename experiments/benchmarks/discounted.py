@@ -298,6 +298,7 @@ def bandwidth(threads: int, repetitions: int = 20) -> dict[str, float]:
 def memory(case: str, method: str) -> dict[str, float]:
     """Return the bytes of a model's transitions, and the most that arrays took while solving it."""
     mdp = MEMORY[case]()
+    solve(mdp, method, tol=TOL)  # compiles, which takes memory of its own
     tracemalloc.start()
     solve(mdp, method, tol=TOL)
     peak = tracemalloc.get_traced_memory()[1]
@@ -374,8 +375,8 @@ def report(results: dict[str, Any], speed: dict[str, float], sizes: dict[str, An
 median of up to {options.repetitions} runs, after one that is not counted (it compiles), each contestant in
 a process of its own. The error is checked against values that are certified to 1e-7; a peer whose answer is
 further off is asked again with a tolerance ten times smaller, up to four times; one that still misses it,
-or takes more than {options.limit:.0f} s in all, does not count. Everyone may use {options.threads} threads; where one thread is
-faster, that counts. theoryrl is `solve(mdp, tol=1e-6)`, whose time includes the proof of the error.
+or takes more than {options.limit:.0f} s in all, does not count. Everyone may use {options.threads} threads;
+where one thread is faster, that counts. theoryrl is `solve(mdp, tol=1e-6)`, whose time includes the proof of the error.
 
 {table(["case", "theoryrl, s", "best peer, s", "ratio", "best peer"], rows)}
 Geometric mean of the ratios: {mean:.1f}. {behind}
@@ -396,8 +397,8 @@ solve read far less: an action whose bound is below the value of another one is 
 
 ## Memory
 
-The most memory that arrays took while a model was solved, in parts of the model's own transitions (in vectors of
-one number per state):
+The most memory that arrays took while a model was solved, in parts of the model's own transitions (in
+vectors of one number per state):
 
 {table(["model", *METHODS], grown)}
 Policy iteration writes down the chain of one policy, which with a single action is the model; the other
