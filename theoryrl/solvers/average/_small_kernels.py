@@ -16,6 +16,9 @@ from numba.extending import overload
 from theoryrl._numba import kernel
 from theoryrl.solvers._row_kernels import OPTIONS, attract, improve
 
+MOST_IMPROVEMENTS = 200
+"""Improvements after which shortest times are left to the general path."""
+
 
 def add_row(P: Any, row: int, places: Any, out: Any) -> None:
     """Add P[row, t] to out[places[t]] for every successor t."""
@@ -217,6 +220,8 @@ def solve_communicating(P, r, active, unit, tau, target, max_iterations):
             if found > 1:
                 break
         reduced_values(Q, reward, time, leaving, closed[0], inside)
+        if not np.isfinite(inside).all():
+            break
         for s in range(S):
             h[s] = inside[places[s]]
         changed = improve(P, r, active, h, unit, tau, actions, low, high)
@@ -225,3 +230,59 @@ def solve_communicating(P, r, active, unit, tau, target, max_iterations):
         if changed == 0:
             break
     return False, 0, -np.inf, np.inf, h, actions
+
+
+@kernel
+def shortest_times(P, active, target, actions, unit, tau, times):
+    """Fill the least expected times to the target by policy iteration; return how far they may be off.
+
+    `active` must hold no row of the target; `actions` are replaced by optimal ones, -1 in the target. The
+    result (above, below) proves that the true times lie between times / (1 + above) and times /
+    (1 - below); both are infinite if that failed.
+    """
+    S, A = active.shape
+    costs, h = np.full((S, A), -1.0), np.zeros(S)
+    Q, reward, time = np.empty((S, S)), np.zeros(S), np.empty(S)
+    leaving, low, high = np.empty(S), np.empty(S), np.empty(S)
+    places, closed = np.empty(S, dtype=np.int64), np.empty(S, dtype=np.int64)
+    settled = np.zeros(S, dtype=np.bool_)
+    settled[target] = True
+    attract(P, active, settled, actions)
+    for _ in range(MOST_IMPROVEMENTS):
+        actions[target] = 0  # what the target does is not used
+        fill_chain(P, costs, actions, target, places, Q, reward, time)
+        if reduce_chain(Q, reward, time, leaving, closed) > 1 or closed[0] != 0:
+            break
+        for n in range(1, S):
+            total = time[n]
+            for j in range(1, n):
+                total += Q[n, j] * times[places[j]]
+            times[places[n]] = total / leaving[n]
+        times[target] = 0.0
+        if not np.isfinite(times).all():
+            break
+        for s in range(S):
+            h[s] = -times[s]
+        actions[target] = -1
+        if improve(P, costs, active, h, unit, tau, actions, low, high) == 0:
+            return max(0.0, high.max()), max(0.0, -low.min())
+    return np.inf, np.inf
+
+
+@kernel
+def longest_way(P, mask, unit, tau):
+    """Return (lower, upper, source, target) of the diameter of a communicating model."""
+    S = mask.shape[0]
+    active, actions, times = mask.copy(), np.zeros(S, dtype=np.int64), np.zeros(S)
+    lower, upper, source, goal = 0.0, 0.0, 0, 0
+    for target in range(S):
+        active[target, :] = False
+        above, below = shortest_times(P, active, target, actions, unit, tau, times)
+        active[target, :] = mask[target, :]
+        far = times.argmax()
+        if not (above < np.inf and below < 1.0):
+            return 1.0, np.inf, far, target
+        upper = max(upper, times[far] / (1.0 - below))
+        if times[far] / (1.0 + above) > lower:
+            lower, source, goal = times[far] / (1.0 + above), far, target
+    return lower, upper, source, goal
