@@ -8,6 +8,9 @@ judge a policy          `gain_and_bias`, `bias_span`, `stationary_distributions`
 measure the model       `hitting_times`, `diameter`, and `theoryrl.solvers.communicating_classes`
 ======================  =========================================================================
 
+Every bound is derived in the module that computes it; sources say where a method comes from, and in
+Puterman (1994) which chapter treats it. Theorem numbers are left out, as they were not looked up.
+
 Solvers of models whose transitions are only known to lie in a set have their own file beside these.
 """
 

@@ -8,7 +8,7 @@ iteration. With P and r of a policy,
     g = P g,    g + h = r + P h,    h + w = P w,    and  pi . h = pi . w = 0 in each recurrent class,
 
 improve lexicographically: first P g, then r + P h, then P w. It ends, at a policy that is bias-optimal
-(Veinott 1966; Puterman 1994, sections 10.2 and 10.3). The certificate is the exactness.
+(Veinott 1966; Puterman 1994, chapter 10). The certificate is the exactness.
 """
 
 from __future__ import annotations

@@ -141,8 +141,8 @@ class Ceilings:
 
     Where Q_h(s, a) <= c for one h, then Q_g(s, a) <= c + gamma max(g - h) for any other g, because rows
     are distributions. An action with such a bound below the value of another action is not a maximiser
-    for g, whatever its row; it may be one in a later sweep, when its bound has risen. (Puterman 1994,
-    section 6.7, after Hastings and van Nunen, 1977, calls this temporary elimination.)
+    for g, whatever its row; it may be one in a later sweep, when its bound has risen. (This is
+    known as temporary elimination of actions; Puterman 1994, chapter 6.)
 
     One number for each pair, as many as there are rewards; the rewards themselves are the bounds for
     h = 0.
