@@ -80,6 +80,4 @@ def growth(n_capital: int = 50, gamma: float = 0.95, depreciation: float = 0.1) 
 
     # The difference is off by two units of the resources, relative to a consumption that may be small.
     error = 8 * 2.0**-53 * (float(flat.max()) / consumption[1] + bound) / bound
-    return ImplicitMDP(
-        step, 2 * n, n, float(gamma), 2, 1.0, feasible, n, reward_error=error, concave_block=n
-    )
+    return ImplicitMDP(step, 2 * n, n, float(gamma), 2, 1.0, feasible, n, reward_error=error, concave_block=n)

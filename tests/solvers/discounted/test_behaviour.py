@@ -258,7 +258,9 @@ def test_krylov_and_lu_agree_on_random_systems():
         assert np.abs(x - solve_directly(mdp.P, actions, 0.99, b)).max() <= 100 * 1e-10 + 1e-10
 
 
-@pytest.mark.parametrize("method", ["value-iteration", "gauss-seidel", "anderson", "modified-policy-iteration"])
+@pytest.mark.parametrize(
+    "method", ["value-iteration", "gauss-seidel", "anderson", "modified-policy-iteration"]
+)
 @pytest.mark.parametrize("shape", ["dense", "sparse", "one action"])
 def test_no_method_that_sweeps_copies_the_transitions(method, shape):
     """With one action, a copy of the policy's rows would be a copy of the model."""

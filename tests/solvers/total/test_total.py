@@ -148,7 +148,9 @@ def test_scale_relabelling_copies_and_shaping_change_the_total_as_they_should(me
     close(total_of(P[:, [0, 1, 1, 0]], r[:, [0, 1, 1, 0]]), value)
     split = np.concatenate([P, 0.75 * P[..., :1]], axis=2)
     split[..., 0] *= 0.25
-    close(total_of(np.concatenate([split, split[:1]]), np.concatenate([r, r[:1]])), np.append(value, value[0]))
+    close(
+        total_of(np.concatenate([split, split[:1]]), np.concatenate([r, r[:1]])), np.append(value, value[0])
+    )
     potential = np.append(0.05 * rng.random(S - 1), 0.0)
     close(total_of(P, r + P @ potential - potential[:, None]), value - potential)
 

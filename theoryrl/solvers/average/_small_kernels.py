@@ -279,7 +279,7 @@ def longest_way(P, mask, unit, tau):
         active[target, :] = False
         above, below = shortest_times(P, active, target, actions, unit, tau, times)
         active[target, :] = mask[target, :]
-        far = times.argmax()
+        far = int(times.argmax())
         if not (above < np.inf and below < 1.0):
             return 1.0, np.inf, far, target
         upper = max(upper, times[far] / (1.0 - below))

@@ -28,6 +28,8 @@ from theoryrl.solvers.solution import NotConvergedError
 MOST_STATES = 60
 """Fractions grow with every elimination: beyond this, a solution takes minutes."""
 Vector = list[Fraction]
+Row = list[tuple[int, Fraction]]
+Chain = list[Row]
 
 
 def bias_optimal_policy(mdp: AverageRewardMDP) -> BiasSolution:
@@ -90,7 +92,7 @@ class Rational:
         """Solve the equations of a policy: in each recurrent class first, then on the way there."""
         S = len(actions)
         classes = closed_classes(actions_chain(self.mdp, np.array(actions))[0])
-        chain = [self.rows[s][actions[s]] for s in range(S)]
+        chain = [self.rows[s][actions[s]] or [] for s in range(S)]
         r = [self.r[s][actions[s]] for s in range(S)]
         zero = Fraction(0)
         g, h, w = [zero] * S, [zero] * S, [zero] * S
@@ -123,17 +125,17 @@ class Rational:
         return better
 
 
-def _row(probabilities: np.ndarray) -> list[tuple[int, Fraction]]:
+def _row(probabilities: np.ndarray) -> Row:
     entries = [(int(t), Fraction(float(probabilities[t]))) for t in np.flatnonzero(probabilities)]
     total = sum(p for _, p in entries)
     return [(t, p / total) for t, p in entries]
 
 
-def _mean(row: list[tuple[int, Fraction]], v: Vector) -> Fraction:
+def _mean(row: Row, v: Vector) -> Fraction:
     return sum((p * v[t] for t, p in row), Fraction(0))
 
 
-def _stationary(chain: list, members: list[int]) -> dict[int, Fraction]:
+def _stationary(chain: Chain, members: list[int]) -> dict[int, Fraction]:
     """Return the stationary law of a recurrent class."""
     place, n = {s: i for i, s in enumerate(members)}, len(members)
     A = [[Fraction(int(i == j)) for j in range(n)] for i in range(n)]
@@ -145,7 +147,9 @@ def _stationary(chain: list, members: list[int]) -> dict[int, Fraction]:
     return dict(zip(members, solved, strict=True))
 
 
-def _poisson(chain: list, members: list[int], c: dict, law: dict, x: Vector) -> None:
+def _poisson(
+    chain: Chain, members: list[int], c: dict[int, Fraction], law: dict[int, Fraction], x: Vector
+) -> None:
     """Fill x = c + P x with law . x = 0, where law . c = 0, in a recurrent class."""
     rest = members[1:]
     if rest:
@@ -155,7 +159,7 @@ def _poisson(chain: list, members: list[int], c: dict, law: dict, x: Vector) -> 
         x[s] -= mean
 
 
-def _absorb(chain: list, states: list[int], c: dict | Vector, x: Vector) -> None:
+def _absorb(chain: Chain, states: list[int], c: dict[int, Fraction] | Vector, x: Vector) -> None:
     """Fill x = c + P x in `states`, given x elsewhere."""
     place, n = {s: i for i, s in enumerate(states)}, len(states)
     A = [[Fraction(int(i == j)) for j in range(n)] for i in range(n)]
@@ -187,9 +191,7 @@ def solve_fractions(A: list[Vector], b: Vector) -> Vector:
     return x
 
 
-def _solution(
-    mdp: AverageRewardMDP, actions: list[int], found: Evaluation, iterations: int
-) -> BiasSolution:
+def _solution(mdp: AverageRewardMDP, actions: list[int], found: Evaluation, iterations: int) -> BiasSolution:
     value, bias = (np.array([float(x) for x in v]) for v in (found.g, found.h))
     return BiasSolution(
         value=value,

@@ -19,7 +19,6 @@ PIECE = 4096
 """States that share one monotone search. It does not depend on the threads, nor do the results."""
 
 
-
 class Implicit:
     r"""The backups of an `ImplicitMDP`.
 

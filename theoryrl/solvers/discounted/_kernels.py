@@ -8,12 +8,11 @@ import inspect
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from theoryrl._numba import kernel, scalar_kernel, threaded_kernel
+from theoryrl.solvers._fetch import fetch
 
 
 def expected(P: Any, row: int, h: Any) -> float:
@@ -85,22 +84,6 @@ def _sparse_expected_elsewhere(P, row, h, s):
         return total, stay
 
     return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
-
-
-@intrinsic
-def fetch(_context: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of array[index], without waiting for it."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        flag = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [place.type, flag, flag, flag])
-        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(ask, [place, flag(0), flag(3), flag(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.uintp), generate
 
 
 def fetch_row(P: Any, row: int) -> None:

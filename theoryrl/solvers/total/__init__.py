@@ -6,4 +6,10 @@ from theoryrl.solvers.total.optimistic_iteration import optimistic_value_iterati
 from theoryrl.solvers.total.policy_iteration import policy_iteration
 from theoryrl.solvers.total.solution import TotalSolution
 
-__all__ = ["TotalSolution", "interval_iteration", "optimistic_value_iteration", "policy_iteration", "proper_states"]
+__all__ = [
+    "TotalSolution",
+    "interval_iteration",
+    "optimistic_value_iteration",
+    "policy_iteration",
+    "proper_states",
+]
