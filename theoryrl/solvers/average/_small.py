@@ -28,16 +28,16 @@ def solve_small(mdp: AverageRewardMDP, tol: float, max_iterations: int) -> GainS
     if S > LARGEST:
         return None
     rows = Rows.of(mdp)
-    solved, iterations, low, high, h, actions = _small_kernels.solve_communicating(
+    solved, iterations, value, lower, upper, h, actions = _small_kernels.solve_communicating(
         rows.P, mdp.r, mdp.mask, rows.unit, rows.tau, 2 * tol, min(max_iterations, PATIENCE)
     )
     if not solved:
         return None
     return GainSolution(
-        np.full(S, low + (high - low) / 2),
+        value,
         DeterministicPolicy.trusted(actions, A),
-        np.full(S, low),
-        np.full(S, high),
+        lower,
+        upper,
         iterations,
         "policy iteration",
         h,

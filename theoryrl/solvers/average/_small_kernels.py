@@ -182,9 +182,9 @@ def best_closed(reward, time, closed, found):
 
 @kernel
 def solve_communicating(P, r, active, unit, tau, target, max_iterations):
-    """Return (whether it is solved, iterations, low, high, h, actions).
+    """Return (whether it is solved, iterations, value, lower, upper, h, actions).
 
-    It is left unsolved where the model is not communicating, where rounding prevents the target, or
+    The arrays are made here, where that costs less than in Python. A model is left unsolved where the model is not communicating, where rounding prevents the target, or
     where the iterations are used up.
     """
     S, A = r.shape
@@ -203,7 +203,7 @@ def solve_communicating(P, r, active, unit, tau, target, max_iterations):
     settled[anchor] = True
     attract(P, active, settled, actions)
     if not (settled.all() and reaches_all(P, active, anchor)):
-        return False, 0, -np.inf, np.inf, h, actions
+        return False, 0, h, h, h, h, actions
     Q = np.empty((S, S))
     reward, time, leaving, inside = np.empty(S), np.empty(S), np.empty(S), np.empty(S)
     low, high = np.empty(S), np.empty(S)
@@ -225,11 +225,15 @@ def solve_communicating(P, r, active, unit, tau, target, max_iterations):
         for s in range(S):
             h[s] = inside[places[s]]
         changed = improve(P, r, active, h, unit, tau, actions, low, high)
-        if high.max() - low.min() <= target:
-            return True, iteration, low.min(), high.max(), h, actions
+        least, most = low.min(), high.max()
+        if most - least <= target:
+            inside[:] = least + (most - least) / 2
+            low[:] = least
+            high[:] = most
+            return True, iteration, inside, low, high, h, actions
         if changed == 0:
             break
-    return False, 0, -np.inf, np.inf, h, actions
+    return False, 0, h, h, h, h, actions
 
 
 @kernel
