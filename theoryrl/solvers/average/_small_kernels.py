@@ -184,8 +184,8 @@ def best_closed(reward, time, closed, found):
 def solve_communicating(P, r, active, unit, tau, target, max_iterations):
     """Return (whether it is solved, iterations, value, lower, upper, h, actions).
 
-    The arrays are made here, where that costs less than in Python. A model is left unsolved where the model is not communicating, where rounding prevents the target, or
-    where the iterations are used up.
+    The arrays are made here, where that costs less than in Python. A model is left unsolved if it is
+    not communicating, if rounding prevents the target, or if the iterations are used up.
     """
     S, A = r.shape
     h, actions = np.zeros(S), np.empty(S, dtype=np.int64)
