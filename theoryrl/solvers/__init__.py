@@ -139,6 +139,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         [
             ("policy-iteration", total.policy_iteration),
             ("interval-iteration", total.interval_iteration),
+            ("optimistic-value-iteration", total.optimistic_value_iteration),
         ],
     ),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
