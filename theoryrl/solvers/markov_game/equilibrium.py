@@ -18,7 +18,8 @@ from theoryrl.models._validation import check_choice
 from theoryrl.solvers.markov_game import _kernels
 from theoryrl.solvers.markov_game.evaluation import best_response
 from theoryrl.solvers.preference import MatrixGameSolution, matrix_game_equilibrium
-from theoryrl.solvers.solution import Solution, rounding_unit
+from theoryrl.solvers.preference.winner import guarantees
+from theoryrl.solvers.solution import Solution
 
 METHODS = ("simplex", "linear-program")
 
@@ -134,10 +135,9 @@ def small_matrix_game(game: MatrixGame) -> MatrixGameSolution:
     M = game.payoff
     row, column = np.empty(M.shape[0]), np.empty(M.shape[1])
     pivots = _kernels.matrix_game(M, row, column)
-    unit = rounding_unit(max(M.shape) + 2) * float(np.abs(M).max())
-    lower, upper = float((row @ M).min()) - unit, float((M @ column).max()) + unit
+    lower, upper = guarantees(M, row, column)
     return MatrixGameSolution(
-        value=np.array((lower + upper) / 2),
+        value=np.array(lower / 2 + upper / 2),
         policy=Policy(row[None]),
         lower=np.array(lower),
         upper=np.array(upper),

@@ -155,7 +155,7 @@ def seen_by(
 def rounding_of_values(game: ZeroSumMarkovGame, V: Float[np.ndarray, "H1 S"]) -> Float[np.ndarray, " H"]:
     """Bound the rounding of a recursion through both players' actions, whose values are V, at every stage."""
     H, S, A, B = game.r.shape
-    unit = rounding_unit(S + A + B + 4)
+    unit = rounding_unit(S + 2 * (A + B) + 4)  # a policy was divided by its sum before it was averaged over
     error = np.zeros(H + 1)
     for h in range(H - 1, -1, -1):
         scale = float(np.abs(game.r[h]).max() + np.abs(V[h + 1]).max())
