@@ -1,5 +1,6 @@
 """Markov games: equilibria inside their certificate, responses that nobody beats, values by enumeration."""
 
+import inspect
 import itertools
 from fractions import Fraction
 
@@ -38,7 +39,7 @@ from theoryrl.solvers.markov_game import (
     small_matrix_game,
 )
 from theoryrl.solvers.markov_game._kernels import PIVOT
-from theoryrl.solvers.markov_game.evaluation import guaranteed_value
+from theoryrl.solvers.markov_game.evaluation import guaranteed_value, stages_of
 from theoryrl.solvers.preference import matrix_game_equilibrium
 
 seeds = st.integers(0, 2**32 - 1)
@@ -294,3 +295,16 @@ def test_policies_of_wrong_sizes_are_refused():
     wrong = FiniteMemoryPolicy.forgetful(Policy.uniform(S, B), A + 1, H)
     with pytest.raises(ValueError, match=r"policy has \(H, S, A, B\)"):
         pair_value(game, Policy.uniform(S, A), wrong)
+
+
+def test_what_is_no_game_or_no_policy_is_refused():
+    """Without the tests' own type checks, which would see it first."""
+    game = random_game(1)
+    for solver in (markov_game_equilibrium, small_matrix_game):
+        with pytest.raises(ValueError, match="game must be a"):
+            inspect.unwrap(solver)(np.eye(2))
+    with pytest.raises(ValueError, match="policy must be a"):
+        inspect.unwrap(stages_of)(game, np.eye(2), "max")
+    games = FiniteGameClass(game.P[None], game.r, game.rho)
+    with pytest.raises(ValueError, match="mu must have shape"):
+        inspect.unwrap(best_responses)(games, np.ones((game.horizon, game.n_states, game.n_actions + 1)))
