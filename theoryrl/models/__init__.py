@@ -15,6 +15,7 @@ from theoryrl.models.layouts import (
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
@@ -52,6 +53,7 @@ __all__ = [
     "OfflineDataset",
     "OffsetSchedule",
     "PeriodicSchedule",
+    "PiecewiseStationaryMDP",
     "Policy",
     "PreferenceGame",
     "PullSequence",

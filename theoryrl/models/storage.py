@@ -28,6 +28,7 @@ from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
@@ -65,6 +66,7 @@ KINDS: Mapping[str, type[Any]] = {
         OfflineDataset,
         OffsetSchedule,
         PeriodicSchedule,
+        PiecewiseStationaryMDP,
         Policy,
         PreferenceGame,
         RegularizedGame,
