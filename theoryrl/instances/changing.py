@@ -173,9 +173,7 @@ def switching_random(
     """
     check_count("seed", seed, low=0)
     check_count("changes", changes, low=0)
-    segments = [
-        random_average(n_states, n_actions, mixing, seed=1000 * seed + k) for k in range(changes + 1)
-    ]
+    segments = [random_average(n_states, n_actions, mixing, seed=1000 * seed + k) for k in range(changes + 1)]
     return PiecewiseStationaryMDP.of(segments, even_changes(rounds, changes))
 
 

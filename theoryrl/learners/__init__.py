@@ -17,6 +17,17 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.average import (
+    BORL,
+    KLUCRL,
+    SWUCRL,
+    SWUCRL2CW,
+    UCRL2,
+    UCRL2B,
+    AveragePSRL,
+    OracleRestarts,
+    UCRL2Restarts,
+)
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
 from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners.baselines.preference import (
@@ -48,6 +59,7 @@ from theoryrl.learners.dr_rpo import DRRPO
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.rbocpd_ucrl2 import RBOCPDUCRL2
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.spo import SPO, QueueSPO
@@ -111,11 +123,22 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    RBOCPDUCRL2,
+    UCRL2,
+    UCRL2B,
+    KLUCRL,
+    AveragePSRL,
+    OracleRestarts,
+    UCRL2Restarts,
+    SWUCRL,
+    SWUCRL2CW,
+    BORL,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
 
 __all__ = [
+    "BORL",
     "BPIUCBVI",
     "DOPE",
     "DRLSVIUCB",
@@ -123,17 +146,24 @@ __all__ = [
     "EGPO",
     "INPO",
     "KLUCB",
+    "KLUCRL",
     "LEARNERS",
     "LSVIUCB",
     "MMD",
     "MPO",
     "OMWU",
     "PSRL",
+    "RBOCPDUCRL2",
     "RPO",
     "SPO",
+    "SWUCRL",
+    "SWUCRL2CW",
     "UCB1",
     "UCBVI",
+    "UCRL2",
+    "UCRL2B",
     "AlwaysBaseline",
+    "AveragePSRL",
     "BinnedTsallisINF",
     "BlockingUCB",
     "Budget",
@@ -160,6 +190,7 @@ __all__ = [
     "OptPessLP",
     "OptimalCycle",
     "OracleMixture",
+    "OracleRestarts",
     "PeriodicOracle",
     "PeriodicUCB",
     "QueueSPO",
@@ -173,6 +204,7 @@ __all__ = [
     "TrajectorySPO",
     "TsallisINF",
     "UCBGreedy",
+    "UCRL2Restarts",
     "WeDriveU",
     "learn_baseline",
 ]

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import (
+    AverageRewardMDP,
     ConservativeMDP,
     EpisodicMDP,
     LossTable,
+    PiecewiseStationaryMDP,
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
@@ -17,6 +19,7 @@ from theoryrl.models import (
     StochasticBandit,
     TrajectoryGame,
 )
+from theoryrl.protocol.average import AverageDecision, AverageProblem, AverageSpec, Monitor
 from theoryrl.protocol.bandit import (
     ArmDecision,
     BanditObservation,
@@ -60,6 +63,8 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
+    AverageRewardMDP: (AverageProblem.from_stationary, "average"),
+    PiecewiseStationaryMDP: (AverageProblem, "piecewise"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -112,6 +117,9 @@ __all__ = [
     "Approximation",
     "ArmDecision",
     "Audit",
+    "AverageDecision",
+    "AverageProblem",
+    "AverageSpec",
     "BanditObservation",
     "BanditProblem",
     "BanditSpec",
@@ -125,6 +133,7 @@ __all__ = [
     "EpisodicSpec",
     "EquilibriumAudit",
     "Learner",
+    "Monitor",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
     "Outcome",

@@ -15,6 +15,7 @@ from theoryrl.models import (
     EpisodicMDP,
     ImplicitMDP,
     MatrixGame,
+    PiecewiseStationaryMDP,
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
@@ -26,6 +27,7 @@ from theoryrl.models import (
 from theoryrl.solvers import (
     average,
     coefficients,
+    detection,
     discounted,
     episodic,
     preference,
@@ -38,9 +40,12 @@ from theoryrl.solvers import (
 from theoryrl.solvers.average import (
     bias_span,
     diameter,
+    extended_value_iteration,
     gain_and_bias,
     hitting_times,
     mixing_time,
+    optimistic_kernel,
+    segment_gains,
     stationary_distributions,
 )
 from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
@@ -50,6 +55,7 @@ from theoryrl.solvers.constrained import (
     InfeasibleError,
     constrained_linear_program,
 )
+from theoryrl.solvers.detection import *  # noqa: F403
 from theoryrl.solvers.discounted import (
     InterruptedSolve,
     NotConvergedError,
@@ -130,6 +136,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", average.linear_program),
         ],
     ),
+    PiecewiseStationaryMDP: Registry("method", [("segments", average.segment_gains)]),
     TotalRewardMDP: Registry(
         "method",
         [
@@ -207,10 +214,13 @@ __all__ = [
     "communicating_classes",
     "constrained_linear_program",
     "diameter",
+    "extended_value_iteration",
     "discounted",
     "gain_and_bias",
     "hitting_times",
     "mixing_time",
+    "optimistic_kernel",
+    "segment_gains",
     "modified_policy_iteration",
     "policy_iteration",
     "proper_states",
@@ -233,6 +243,7 @@ __all__ = [
     "trajectory_law",
     "trajectory_winner",
     *coefficients.__all__,
+    *detection.__all__,
     *episodic.__all__,
     *robust.__all__,
     *preference.__all__,

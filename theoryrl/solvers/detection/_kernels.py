@@ -25,7 +25,7 @@ QUIET, ALARM, FULL = range(3)
 @strict_kernel
 def prior(rule, number, level, m, logs):
     """A(m), the part of log eta that depends on the number of samples before the change."""
-    if rule == SAFE or rule == UNIVERSAL:
+    if rule in (SAFE, UNIVERSAL):
         return level - logs[m] - logs[m + 1]
     if rule == SAFE_HORIZON:
         return level - number
@@ -37,7 +37,7 @@ def prior(rule, number, level, m, logs):
 @strict_kernel
 def penalty(rule, number, level, n, redundancy):
     """B(n), the part of log eta that depends on the number of all samples."""
-    if rule == SAFE or rule == SAFE_HORIZON:
+    if rule in (SAFE, SAFE_HORIZON):
         return -redundancy
     if rule == ICML2020:
         inner = math.log(math.log(4.0 * number + 2.0)) + 2.0 * level - math.log(4.0 * n)
@@ -50,12 +50,12 @@ def penalty(rule, number, level, n, redundancy):
 
 
 @strict_kernel
-def reference(rule, tail, counts, n, O, logs):
+def reference(rule, tail, counts, n, size, logs):
     """What a candidate is compared with: log Q of all samples, or their largest likelihood."""
     if rule != UNIVERSAL:
         return tail[0]
     total = 0.0
-    for x in range(O):
+    for x in range(size):
         c = counts[x, 0]
         if c > 0:
             total += c * (logs[c] - logs[n])
@@ -63,18 +63,18 @@ def reference(rule, tail, counts, n, O, logs):
 
 
 @strict_kernel
-def absorb(rule, number, level, starts, head, tail, counts, live, n, O, x, logs):
+def absorb(rule, number, level, starts, head, tail, counts, live, n, size, x, logs):
     """Open a forecaster at the present sample, and let all of them predict it; n samples came before."""
     starts[live] = n
     head[live] = prior(rule, number, level, max(n, 1), logs)
     if n > 0:
         head[live] += tail[0]
     tail[live] = 0.0
-    for y in range(O):
+    for y in range(size):
         counts[y, live] = 0
     row = counts[x]
     for i in range(live + 1):
-        tail[i] += logs[row[i] + 1] - logs[n - starts[i] + O]
+        tail[i] += logs[row[i] + 1] - logs[n - starts[i] + size]
         row[i] += 1
 
 
@@ -96,7 +96,7 @@ def best_candidate(rule, starts, head, tail, live, n, logs):
 
 
 @strict_kernel
-def pruned_candidates(rule, number, level, starts, head, tail, counts, live, n, O, logs):
+def pruned_candidates(rule, number, level, starts, head, tail, counts, live, n, size, logs):
     """Bound what the candidates that are no longer there could have reached.
 
     One between the kept starts a < b has the evidence of a before it and that of b after it, times the
@@ -109,11 +109,11 @@ def pruned_candidates(rule, number, level, starts, head, tail, counts, live, n, 
         a, b = starts[i], starts[i + 1]
         if b - a > 1:
             value = head[i] + tail[i + 1]
-            for y in range(O):
+            for y in range(size):
                 g = counts[y, i] - counts[y, i + 1]
                 if g > 0:
-                    before = logs[counts[y, 0] - counts[y, i] + g] - logs[a + O]
-                    after = logs[counts[y, i]] - logs[n - b + O]
+                    before = logs[counts[y, 0] - counts[y, i] + g] - logs[a + size]
+                    after = logs[counts[y, i]] - logs[n - b + size]
                     value += g * min(max(before, after), 0.0)
             if rule == ICML2020:  # its A and C increase
                 value += prior(rule, number, level, b, logs) - prior(rule, number, level, max(a, 1), logs)
@@ -123,7 +123,7 @@ def pruned_candidates(rule, number, level, starts, head, tail, counts, live, n, 
 
 
 @strict_kernel
-def prune(epsilon, starts, head, tail, counts, live, n, O):
+def prune(epsilon, starts, head, tail, counts, live, n, size):
     """Drop starts, oldest first, whose neighbours are closer than epsilon times what lies on either side."""
     kept = 1
     for i in range(1, live):
@@ -134,7 +134,7 @@ def prune(epsilon, starts, head, tail, counts, live, n, O):
         if not drop:
             if kept != i:
                 starts[kept], head[kept], tail[kept] = starts[i], head[i], tail[i]
-                for y in range(O):
+                for y in range(size):
                     counts[y, kept] = counts[y, i]
             kept += 1
     return kept
@@ -151,20 +151,20 @@ def feed(rule, number, epsilon, logs, levels, whole, redundancy, starts, head, t
     """
     for i in range(begin, symbols.shape[0]):
         d = which[i]
-        live, n, O = whole[d, LIVE], whole[d, LENGTH], whole[d, SYMBOLS]
-        if live == starts.shape[1] or n + O + 2 >= logs.shape[0]:
+        live, n, size = whole[d, LIVE], whole[d, LENGTH], whole[d, SYMBOLS]
+        if live == starts.shape[1] or n + size + 2 >= logs.shape[0]:
             return i, FULL
         level = levels[d]
-        absorb(rule, number, level, starts[d], head[d], tail[d], counts[d], live, n, O, symbols[i], logs)
+        absorb(rule, number, level, starts[d], head[d], tail[d], counts[d], live, n, size, symbols[i], logs)
         n += 1
         live += 1
-        redundancy[d] += logs[n + O - 1] - logs[n]
-        limit = reference(rule, tail[d], counts[d], n, O, logs)
+        redundancy[d] += logs[n + size - 1] - logs[n]
+        limit = reference(rule, tail[d], counts[d], n, size, logs)
         limit -= penalty(rule, number, level, n, redundancy[d])
         best, place = best_candidate(rule, starts[d], head[d], tail[d], live, n, logs)
         if epsilon > 0.0 and whole[d, EARLIEST] < 0:
             missed = pruned_candidates(
-                rule, number, level, starts[d], head[d], tail[d], counts[d], live, n, O, logs
+                rule, number, level, starts[d], head[d], tail[d], counts[d], live, n, size, logs
             )
             if max(best, missed) > limit:
                 whole[d, EARLIEST] = n - 1
@@ -175,7 +175,7 @@ def feed(rule, number, epsilon, logs, levels, whole, redundancy, starts, head, t
             clear(d, whole, redundancy)
             return i + 1, ALARM
         if epsilon > 0.0:
-            live = prune(epsilon, starts[d], head[d], tail[d], counts[d], live, n, O)
+            live = prune(epsilon, starts[d], head[d], tail[d], counts[d], live, n, size)
         whole[d, LIVE], whole[d, LENGTH] = live, n
     return symbols.shape[0], QUIET
 

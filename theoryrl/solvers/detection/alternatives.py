@@ -78,14 +78,14 @@ def bocpd_alarm(samples: Any, n_symbols: int, hazard: float) -> int:
 
 
 @strict_kernel
-def _bocpd(x, O, log_hazard, log_rest):
+def _bocpd(x, size, log_hazard, log_rest):
     n = x.shape[0]
     weight = [0.0 for _ in range(n + 1)]
-    counts = [[0 for _ in range(n + 1)] for _ in range(O)]
+    counts = [[0 for _ in range(n + 1)] for _ in range(size)]
     for t in range(n):
         top = -math.inf
         for s in range(t):
-            weight[s] += math.log((counts[x[t]][s] + 1.0) / (t - s + O))
+            weight[s] += math.log((counts[x[t]][s] + 1.0) / (t - s + size))
             top = max(top, weight[s])
         total = 0.0
         for s in range(t):

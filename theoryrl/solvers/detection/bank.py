@@ -12,7 +12,7 @@ from theoryrl.models._validation import check_memory
 from theoryrl.solvers.detection import _kernels
 from theoryrl.solvers.detection.rules import RestartRule
 
-FIRST_ROOM = 64
+FIRST_ROOM = 32
 
 
 class DetectorBank:
@@ -39,7 +39,7 @@ class DetectorBank:
     def __init__(
         self, rule: RestartRule, n_symbols: Sequence[int], deltas: Float[np.ndarray, " D"], prune: float
     ) -> None:
-        D, O = len(n_symbols), max(n_symbols, default=2)
+        D, size = len(n_symbols), max(n_symbols, default=2)
         self.rule, self.prune = rule, prune
         self.levels = np.log(deltas)
         self.odds = np.zeros(3)
@@ -50,8 +50,8 @@ class DetectorBank:
         self.starts = np.zeros((D, FIRST_ROOM), dtype=np.int64)
         self.head = np.zeros((D, FIRST_ROOM))
         self.tail = np.zeros((D, FIRST_ROOM))
-        self.counts = np.zeros((D, O, FIRST_ROOM), dtype=np.int64)
-        self.logs = log_table(4 * FIRST_ROOM + O)
+        self.counts = np.zeros((D, size, FIRST_ROOM), dtype=np.int64)
+        self.logs = log_table(4 * FIRST_ROOM + size)
 
     def feed(self, which: Int[np.ndarray, " N"], symbols: Int[np.ndarray, " N"], begin: int = 0) -> int:
         """Feed samples from `begin` on; return the index of the sample of the first alarm, or -1.
@@ -88,8 +88,8 @@ class DetectorBank:
     def _grow(self) -> None:
         """Double what has become too small: room for forecasters, or the table of logarithms."""
         if int(self.whole[:, _kernels.LIVE].max()) == self.starts.shape[1]:
-            D, O, room = self.counts.shape
-            check_memory("forecasters", D, O + 3, 2 * room)
+            D, size, room = self.counts.shape
+            check_memory("forecasters", D, size + 3, 2 * room)
             for name in ("starts", "head", "tail", "counts"):
                 old = getattr(self, name)
                 new = np.zeros((*old.shape[:-1], 2 * room), dtype=old.dtype)

@@ -77,19 +77,19 @@ def detection_delay_bound(
     p, q = _laws(theta_1, theta_2)
     check_count("m", m)
     check_fraction("delta_prime", delta_prime)
-    O = len(p)
-    rule.check_alphabet(O)
+    size = len(p)
+    rule.check_alphabet(size)
     distance = float(np.abs(p - q).sum())
-    subsets = O * math.log(2.0) + math.log1p(-(2.0 ** (1 - O)))
+    subsets = size * math.log(2.0) + math.log1p(-(2.0 ** (1 - size)))
     base = math.log(2 / delta_prime) + subsets
     before = math.sqrt(2 * (base + (math.log(m * (m + 1)) if adaptive else 0.0)) / m)
-    cost = log_compositions(m, O)
+    cost = log_compositions(m, size)
 
     def certified(d: int) -> bool:
         margin = distance - before - math.sqrt(2 * base / d)
         if margin <= 0:
             return False
-        needed = -rule.log_eta(m, m + d, O) + cost + log_compositions(d, O)
+        needed = -rule.log_eta(m, m + d, size) + cost + log_compositions(d, size)
         return 0.5 * (m * d / (m + d)) * margin**2 > needed
 
     return first_delay(certified)
@@ -126,13 +126,13 @@ def plugin_delay(m: int, theta_1: Any, theta_2: Any, rule: RestartRule) -> float
     """
     p, q = _laws(theta_1, theta_2)
     check_count("m", m)
-    O = len(p)
+    size = len(p)
     left = float(log_mixture(m * p))
 
     def alarms(d: int) -> bool:
         whole = m * p + d * q
         against = log_likelihood(whole) if rule.eta == "universal" else log_mixture(whole)
-        return left + float(log_mixture(d * q)) - float(against) + rule.log_eta(m, m + d, O) > 0
+        return left + float(log_mixture(d * q)) - float(against) + rule.log_eta(m, m + d, size) > 0
 
     return first_delay(alarms)
 
@@ -185,12 +185,10 @@ def survival_bound_given(
     return _survival(X.astype(np.float64), np.ones(1), delays, q, rule)
 
 
-def _survival(
-    X: np.ndarray, weight: np.ndarray, delays: Any, q: np.ndarray, rule: RestartRule
-) -> np.ndarray:
+def _survival(X: np.ndarray, weight: np.ndarray, delays: Any, q: np.ndarray, rule: RestartRule) -> np.ndarray:
     steps = index_array("delays", delays, ("N",), LONGEST)
-    O, m = len(q), int(X[0].sum())
-    rule.check_alphabet(O)
+    size, m = len(q), int(X[0].sum())
+    rule.check_alphabet(size)
     left = log_mixture(X)
     found, least = np.empty(len(steps)), 1.0
     for i, d in enumerate(steps):
@@ -200,7 +198,7 @@ def _survival(
         whole = X[:, None, :] + Y[None, :, :]
         against = log_likelihood(whole) if rule.eta == "universal" else log_mixture(whole)
         statistic = left[:, None] + log_mixture(Y)[None] - against
-        quiet = statistic <= -rule.log_eta(m, m + int(d), O)
+        quiet = statistic <= -rule.log_eta(m, m + int(d), size)
         least = min(least, float(weight @ quiet @ chance))
         found[i] = least
     return found
@@ -208,23 +206,23 @@ def _survival(
 
 def _multinomial(n: int, p: np.ndarray) -> tuple[Float[np.ndarray, "N O"], Float[np.ndarray, " N"]]:
     """Return all count vectors of n samples, and their probabilities."""
-    O = len(p)
-    if math.exp(min(log_compositions(n, O), 50.0)) > MOST_TERMS:
+    size = len(p)
+    if math.exp(min(log_compositions(n, size), 50.0)) > MOST_TERMS:
         raise ValueError(f"n = {n} samples of {O} symbols have more than {MOST_TERMS:.3g} count vectors")
-    counts = _compositions(n, O).astype(np.float64)
+    counts = _compositions(n, size).astype(np.float64)
     log_chance = gammaln(n + 1) - gammaln(counts + 1).sum(axis=1) + xlogy(counts, p).sum(axis=1)
     return counts, np.exp(log_chance)
 
 
-def _compositions(n: int, O: int) -> Int[np.ndarray, "N O"]:
-    if O == 1:
+def _compositions(n: int, size: int) -> Int[np.ndarray, "N O"]:
+    if size == 1:
         return np.array([[n]])
-    if O == 2:
+    if size == 2:
         first = np.arange(n + 1)
         return np.stack([first, n - first], axis=1)
     parts = []
     for first in range(n + 1):
-        rest = _compositions(n - first, O - 1)
+        rest = _compositions(n - first, size - 1)
         parts.append(np.concatenate([np.full((len(rest), 1), first), rest], axis=1))
     return np.concatenate(parts)
 

@@ -130,10 +130,10 @@ def log_compositions(n: int, n_symbols: int) -> float:
 
 
 def log_mixture(counts: Int[np.ndarray, "*B O"] | Float[np.ndarray, "*B O"]) -> Float[np.ndarray, "*B"]:
-    """Return log Q = log (O-1)! prod_i N_i! / (n + O - 1)!, the probability of a sequence with these counts."""
+    """Return log Q = log (O-1)! prod_i N_i! / (n + O - 1)!, of a sequence with these counts."""
     N = np.asarray(counts, dtype=np.float64)
-    O = N.shape[-1]
-    return gammaln(O) + gammaln(N + 1).sum(axis=-1) - gammaln(N.sum(axis=-1) + O)
+    size = N.shape[-1]
+    return gammaln(size) + gammaln(N + 1).sum(axis=-1) - gammaln(N.sum(axis=-1) + size)
 
 
 def log_likelihood(counts: Int[np.ndarray, "*B O"] | Float[np.ndarray, "*B O"]) -> Float[np.ndarray, "*B"]:
