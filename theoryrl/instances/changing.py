@@ -79,7 +79,7 @@ def average_gridworld(width: int = 4, height: int = 4, slip: float = 0.1, goal: 
         for direction, weight in ((a, 1 - p), ((a + 1) % 4, p / 2), ((a - 1) % 4, p / 2)):
             down, right = MOVES[direction]
             after = np.clip(row + down, 0, rows - 1) * columns + np.clip(column + right, 0, columns - 1)
-            np.add.at(P, (np.arange(S), a, after), weight)
+            P[np.arange(S), a, after] += weight  # one entry for each cell, so that none is added twice
     P[place] = 0.0
     P[place, :, 0 if place else S - 1] = 1.0
     r = np.zeros((S, 4))

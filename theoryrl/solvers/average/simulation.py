@@ -7,12 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from theoryrl._numba import strict_kernel
 from theoryrl.models import PiecewiseStationaryMDP
+from theoryrl.solvers.average._simulation_kernels import walk
 
 NEVER = 1 << 62
-BERNOULLI, UNIFORM = 1, 3
-"""Codes of `RewardNoise` that the kernel knows; without noise the mean is observed."""
 
 
 class Steps(NamedTuple):
@@ -93,38 +91,8 @@ class Walker:
         states, actions = np.empty(B + 1, dtype=np.int64), np.empty(B, dtype=np.int64)
         rewards, means = np.empty(B), np.empty(B)
         states[0] = state
-        count, spent = _walk(
+        count, spent = walk(
             self.sums, self.successors, self.r, self.noise.code, self.noise.scale, self.ends, step,
             policy, exploration, budget, uniforms, states, actions, rewards, means,
         )  # fmt: skip
         return Steps(states, actions, rewards).first(count), means[:count], spent
-
-
-@strict_kernel
-def _walk(sums, successors, r, noise, scale, ends, step, policy, exploration, budget, uniforms,
-          states, actions, rewards, means):  # fmt: skip
-    A = r.shape[2]
-    segment = 0
-    s = states[0]
-    for i in range(uniforms.shape[0]):
-        while step + i >= ends[segment]:
-            segment += 1
-        a = policy[s]
-        if uniforms[i, 2] < exploration:
-            a = min(int(uniforms[i, 2] / exploration * A), A - 1)
-        k = 0
-        while uniforms[i, 0] >= sums[segment, s, a, k]:
-            k += 1
-        mean = r[segment, s, a]
-        reward = mean
-        if noise == BERNOULLI:
-            reward = 1.0 if uniforms[i, 1] < mean else 0.0
-        elif noise == UNIFORM:
-            reward = mean + scale * (2.0 * uniforms[i, 1] - 1.0)
-        budget[s, a] -= 1
-        actions[i], rewards[i], means[i] = a, reward, mean
-        s = successors[segment, s, a, k]
-        states[i + 1] = s
-        if budget[s, policy[s]] <= 0:
-            return i + 1, True
-    return uniforms.shape[0], False

@@ -185,3 +185,35 @@ def clear(d, whole, redundancy):
     """Restart a detector."""
     whole[d, LIVE], whole[d, LENGTH], whole[d, EARLIEST] = 0, 0, -1
     redundancy[d] = 0.0
+
+
+@strict_kernel
+def bocpd(x, size, log_hazard, log_rest):
+    """First time at which the likeliest start of a run is not the first, or -1."""
+    n = x.shape[0]
+    weight = [0.0 for _ in range(n + 1)]
+    counts = [[0 for _ in range(n + 1)] for _ in range(size)]
+    for t in range(n):
+        top = -math.inf
+        for s in range(t):
+            weight[s] += math.log((counts[x[t]][s] + 1.0) / (t - s + size))
+            top = max(top, weight[s])
+        total = 0.0
+        for s in range(t):
+            total += math.exp(weight[s] - top)
+        if t == 0:
+            weight[0] = 0.0
+        else:
+            # A newborn run starts with the hazard's share of all mass, and the others keep the rest.
+            weight[t] = log_hazard + top + math.log(total)
+            for s in range(t):
+                weight[s] += log_rest
+        for s in range(t + 1):
+            counts[x[t]][s] += 1
+        best = 0
+        for s in range(1, t + 1):
+            if weight[s] > weight[best]:
+                best = s
+        if best > 0:
+            return t
+    return -1

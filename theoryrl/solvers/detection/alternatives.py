@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 
-from theoryrl._numba import strict_kernel
 from theoryrl.models._validation import (
     check_count,
     check_distribution,
@@ -17,6 +16,7 @@ from theoryrl.models._validation import (
     index_array,
     real_array,
 )
+from theoryrl.solvers.detection import _kernels
 
 
 def glr_alarm(samples: Any, delta: float = 0.05) -> int:
@@ -74,35 +74,4 @@ def bocpd_alarm(samples: Any, n_symbols: int, hazard: float) -> int:
     """
     x = index_array("samples", samples, ("N",), check_count("n_symbols", n_symbols, low=2), allow_empty=True)
     check_fraction("hazard", hazard)
-    return int(_bocpd(x, n_symbols, math.log(hazard), math.log1p(-hazard)))
-
-
-@strict_kernel
-def _bocpd(x, size, log_hazard, log_rest):
-    n = x.shape[0]
-    weight = [0.0 for _ in range(n + 1)]
-    counts = [[0 for _ in range(n + 1)] for _ in range(size)]
-    for t in range(n):
-        top = -math.inf
-        for s in range(t):
-            weight[s] += math.log((counts[x[t]][s] + 1.0) / (t - s + size))
-            top = max(top, weight[s])
-        total = 0.0
-        for s in range(t):
-            total += math.exp(weight[s] - top)
-        if t == 0:
-            weight[0] = 0.0
-        else:
-            # A newborn run starts with the hazard's share of all mass, and the others keep the rest.
-            weight[t] = log_hazard + top + math.log(total)
-            for s in range(t):
-                weight[s] += log_rest
-        for s in range(t + 1):
-            counts[x[t]][s] += 1
-        best = 0
-        for s in range(1, t + 1):
-            if weight[s] > weight[best]:
-                best = s
-        if best > 0:
-            return t
-    return -1
+    return int(_kernels.bocpd(x, n_symbols, math.log(hazard), math.log1p(-hazard)))

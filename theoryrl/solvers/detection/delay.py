@@ -208,7 +208,7 @@ def _multinomial(n: int, p: np.ndarray) -> tuple[Float[np.ndarray, "N O"], Float
     """Return all count vectors of n samples, and their probabilities."""
     size = len(p)
     if math.exp(min(log_compositions(n, size), 50.0)) > MOST_TERMS:
-        raise ValueError(f"n = {n} samples of {O} symbols have more than {MOST_TERMS:.3g} count vectors")
+        raise ValueError(f"n = {n} samples of {size} symbols have more than {MOST_TERMS:.3g} count vectors")
     counts = _compositions(n, size).astype(np.float64)
     log_chance = gammaln(n + 1) - gammaln(counts + 1).sum(axis=1) + xlogy(counts, p).sum(axis=1)
     return counts, np.exp(log_chance)
@@ -218,8 +218,8 @@ def _compositions(n: int, size: int) -> Int[np.ndarray, "N O"]:
     if size == 1:
         return np.array([[n]])
     if size == 2:
-        first = np.arange(n + 1)
-        return np.stack([first, n - first], axis=1)
+        ones = np.arange(n + 1)
+        return np.stack([ones, n - ones], axis=1)
     parts = []
     for first in range(n + 1):
         rest = _compositions(n - first, size - 1)

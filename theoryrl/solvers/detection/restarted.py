@@ -132,12 +132,9 @@ class RestartedBOCPD:
             value = check_real("x", x, 0.0, 1.0)
             self._one[0] = self._rng.random() < value
         else:
-            if isinstance(x, float | np.floating) and not float(x).is_integer():
+            if not (0 <= x < self.n_symbols and x == int(x)):
                 raise ValueError(f"x must be a symbol in [0, {self.n_symbols}); got {x!r}")
-            symbol = int(x)
-            if not 0 <= symbol < self.n_symbols:
-                raise ValueError(f"x must be a symbol in [0, {self.n_symbols}); got {x!r}")
-            self._one[0] = symbol
+            self._one[0] = x
         restart = self._time - self._bank.length(0)
         self._time += 1
         if self._bank.feed(self._zero, self._one) < 0:
