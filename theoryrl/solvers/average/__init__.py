@@ -5,7 +5,7 @@ solve for the gain      `auto`, `policy_iteration`, `multichain_policy_iteration
                         `relative_value_iteration`, `linear_program`
 judge a policy          `gain_and_bias`, `bias_span`, `stationary_distributions`, `mixing_time`
 measure the model       `hitting_times`, `diameter`, and `theoryrl.solvers.communicating_classes`
-sets of models          `extended_value_iteration`, `optimistic_kernel`
+sets of models          `extended_value_iteration`, `optimistic_kernel`, `set_maximum`
 models that change      `segment_gains`
 ======================  =========================================================================
 """
@@ -16,6 +16,7 @@ from theoryrl.solvers.average.extended import (
     ExtendedSolution,
     extended_value_iteration,
     optimistic_kernel,
+    set_maximum,
 )
 from theoryrl.solvers.average.linear_program import linear_program
 from theoryrl.solvers.average.multichain import multichain_policy_iteration
@@ -53,5 +54,6 @@ __all__ = [
     "policy_iteration",
     "relative_value_iteration",
     "segment_gains",
+    "set_maximum",
     "stationary_distributions",
 ]

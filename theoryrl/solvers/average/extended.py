@@ -17,6 +17,7 @@ Source: Jaksch, Ortner and Auer (2010), section 3.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -143,6 +144,36 @@ def proven_bounds(
     unit = rounding_unit(4 * len(u) + 8)
     slack = unit * (4 * float(u.max()) + float(np.abs(r).max())) + _extended_kernels.EXHAUSTED * u.max()
     return float(bounds[0] - slack - _extended_kernels.TIE), float(bounds[1] + slack)
+
+
+def set_maximum(
+    p: Float[np.ndarray, " S"], u: Float[np.ndarray, " S"], radius: Any, kind: str = "l1"
+) -> float:
+    """Return the largest q . u over the set around one row.
+
+    Parameters
+    ----------
+    p, u
+        Centre and values: shapes [S].
+    radius
+        A number; half-widths of shape [S] for a box.
+    kind
+        As of `extended_value_iteration`. For ``"kl"`` the value is an upper bound, exact to about 1e-12.
+    """
+    check_choice("kind", kind, SETS)
+    centre = real_array("p", p, ("S",))
+    check_distribution("p", centre)
+    values = real_array("u", u, centre.shape)
+    width = real_array("radius", radius, centre.shape) if kind == "box" else np.zeros(0)
+    size = 0.0 if kind == "box" else check_real("radius", radius, low=0.0)
+    if kind == "box":
+        _check_boxes(centre[None, None], width[None, None])
+    order = np.argsort(values, kind="stable")
+    return float(
+        _extended_kernels.inner_maximum(
+            SETS.index(kind), centre, values, order, values.max() - values, size, width
+        )
+    )
 
 
 def optimistic_kernel(
