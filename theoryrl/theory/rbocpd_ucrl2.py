@@ -38,11 +38,11 @@ class LevelSum(Evidence):
     first: float
 
 
-def level_sums(scope: Scope) -> list[Evidence]:
+def level_sums(scope: Scope, kind: type[Watch] = Watch) -> list[Evidence]:
     """Return the sums of the levels of all detectors over many lives."""
     found = []
     for S, A, rewards in ((1, 2, True), (4, 2, True), (6, 3, False)):
-        watch = Watch(S, A, RestartRule("safe", DELTA), DELTA, 0.25, rewards, np.random.default_rng(0))
+        watch = kind(S, A, RestartRule("safe", DELTA), DELTA, 0.25, rewards, np.random.default_rng(0))
         D = len(watch.bank.levels)
         lives = np.arange(1, scope.pick(10**3, 10**5) + 1)
         total = D * sum(watch.level(D, int(j)) for j in lives)
@@ -178,7 +178,7 @@ DETECTOR = (
     ),
     Theorem(
         key="rbocpd-ucrl2.survival",
-        statement="P(no alarm within d samples) <= P(log Q(X) + log Q(Y) - log Q(X+Y) <= -log eta), a finite sum.",
+        statement="P(no alarm within d samples) <= P(log Q(X) + log Q(Y) - log Q(X+Y) <= -log eta), a sum.",
         source=_PAGE + ", T2'",
         kind=Kind.EXPECTATION,
         mark=Mark.OURS,
@@ -202,7 +202,7 @@ DETECTOR = (
     ),
     Theorem(
         key="rbocpd-ucrl2.delay",
-        statement="With probability 1 - delta - delta', the first alarm is within D(m) samples of the change.",
+        statement="With probability 1 - delta - delta', the first alarm comes within D(m) of the change.",
         source=_PAGE + ", T2",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
@@ -228,7 +228,7 @@ DETECTOR = (
     ),
     Theorem(
         key="rbocpd-ucrl2.delay-slope",
-        statement="As delta falls, delays of expected counts grow like log(1/delta) / KL(theta_2 || theta_1).",
+        statement="As delta falls, delays of expected counts grow like log(1/delta) / KL(after || before).",
         source=_PAGE + ", T3; the paper's abstract: near-optimal delay",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
@@ -404,6 +404,18 @@ OPTIMISM = (
         trivial=lambda run: float(run.trace.rounds),
         bites=lambda run: opt.bite_horizon(run.diameter, *run.shape, DELTA),
     ),
+    Theorem(
+        key="rbocpd-ucrl2.ucrl2-regret-two-arms",
+        statement="So it is with one state and two actions, where the bound bites from 40,000 steps on.",
+        source="Jaksch, Ortner and Auer (2010), theorem 2",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.RECALLED,
+        delta=DELTA,
+        evidence=opt.bandit_runs,
+        measured=lambda run: run.realised_regret,
+        bound=lambda run: float(opt.regret_bound(run.diameter, *run.shape, run.trace.rounds, DELTA)),
+        trivial=lambda run: float(run.trace.rounds),
+    ),
 )
 
 
@@ -464,6 +476,31 @@ AGENT = (
         bound=_conditional_bound,
         trivial=lambda run: float(run.trace.rounds),
         bites=lambda run: opt.bite_horizon(run.diameter, *run.shape, DELTA, len(run.problem.change_points)),
+    ),
+    Theorem(
+        key="rbocpd-ucrl2.conditional-regret-two-arms",
+        statement="So it is with two arms that swap once, where the bound bites from 80,000 steps on.",
+        source=_PAGE + ", T5",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        assumptions=("no false alarm", "each change is detected before the next one"),
+        delta=2 * DELTA,
+        evidence=opt.changing_bandit_runs,
+        given=lambda run: opt.delays_of(run) is not None,
+        measured=lambda run: run.realised_regret,
+        bound=_conditional_bound,
+        trivial=lambda run: float(run.trace.rounds),
+    ),
+    Theorem(
+        key="rbocpd-ucrl2.fresh-start",
+        statement="The step after an alarm begins an episode, which knows of no visit and no step before it.",
+        source=_PAGE + ", the agent",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=opt.changing_runs,
+        measured=opt.restart_log,
+        bound=lambda run: np.array([1.0, 0.0, 0.0]),
     ),
     Theorem(
         key="rbocpd-ucrl2.rate",

@@ -306,6 +306,20 @@ def long_runs(scope: Scope, learner: Any = None) -> Iterator[AverageRun]:
                 yield replace(run, instance=f"{problem.key}, {radius}")
 
 
+def bandit_runs(scope: Scope, learner: Any = None) -> Iterator[AverageRun]:
+    """Yield runs of UCRL2 on two arms, long enough for its bound to be below T."""
+    problem = AverageProblem(one_state([[0.95, 0.05]], []), "two-arms")
+    for seed in scope.seeds(90, 200):
+        yield audited_run(problem, learner or UCRL2(delta=DELTA), scope.pick(60_000, 200_000), seed)
+
+
+def one_state(means: Any, change_points: Any) -> PiecewiseStationaryMDP:
+    """Return a bandit with means [L, A]."""
+    r = np.array(means)[:, None, :]
+    P = np.ones((len(r), 1, r.shape[2], 1))
+    return PiecewiseStationaryMDP(P, r, np.array(change_points, dtype=np.int64))
+
+
 def narrow_runs(scope: Scope, learner: Any = None) -> Iterator[AverageRun]:
     """Yield runs with the narrower radii, in which coverage has less to spare."""
     for problem in stationary_problems():
@@ -434,6 +448,24 @@ def changing_runs(scope: Scope, learner: Any = None) -> Iterator[AverageRun]:
             yield audited_run(problem, chosen, rounds, seed)
 
 
+def changing_bandit_runs(scope: Scope, learner: Any = None) -> Iterator[AverageRun]:
+    """Yield runs of R-BOCPD-UCRL2 on two arms that swap once, long enough for its bound to be below T."""
+    rounds = scope.pick(100_000, 200_000)
+    problem = AverageProblem(one_state([[0.95, 0.05], [0.05, 0.95]], [rounds // 2]), "swapping-arms")
+    for seed in scope.seeds(50, 100):
+        yield audited_run(problem, learner or RBOCPDUCRL2(delta=DELTA), rounds, seed)
+
+
+def restart_log(run: AverageRun) -> Float[np.ndarray, "J 3"]:
+    """Return for each alarm: steps until the next episode, and the visits and steps that it knows of."""
+    starts = np.array([row["start"] for row in run.rows])
+    log = []
+    for alarm in alarms_of(run):
+        following = run.rows[int(np.searchsorted(starts, alarm, side="right"))]
+        log.append([following["start"] - alarm, following["N"].sum(), following["clock"]])
+    return np.array(log, dtype=np.float64).reshape(-1, 3)
+
+
 def alarms_of(run: AverageRun) -> Int[np.ndarray, " J"]:
     """Return the steps at which a run restarted."""
     return alarm_steps(run.trace.diagnostics["restarts"])
@@ -471,19 +503,13 @@ class PairDelay(Evidence):
 
 
 def pair_delays(scope: Scope, learner: Any = None) -> Iterator[PairDelay]:
-    """Yield runs on a bandit and a river whose first life runs into one change, pruning switched off."""
+    """Yield runs on a single pair whose mean reward falls from .9 to .1 half-way, pruning switched off."""
     chosen = learner or RBOCPDUCRL2(delta=DELTA, prune=0.0)
     rounds = scope.pick(3000, 8000)
-    problem = AverageProblem(one_state_change(rounds), "one-state")
+    problem = AverageProblem(one_state([[0.9], [0.1]], [rounds // 2]), "one-state")
     for seed in scope.seeds(90, 200):
         run = audited_run(problem, chosen, rounds, seed)
         yield replace(certified_delays(run, chosen.delta, DELTA), group=problem.key, **credentials(run.trace))
-
-
-def one_state_change(rounds: int) -> PiecewiseStationaryMDP:
-    """Return one state and one action whose mean reward falls from .9 to .1 half-way."""
-    r = np.array([[[0.9]], [[0.1]]])
-    return PiecewiseStationaryMDP(np.ones((2, 1, 1, 1)), r, np.array([rounds // 2]))
 
 
 def certified_delays(run: AverageRun, delta: float, delta_prime: float) -> PairDelay:
