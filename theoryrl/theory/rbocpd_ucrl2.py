@@ -406,7 +406,7 @@ OPTIMISM = (
     ),
     Theorem(
         key="rbocpd-ucrl2.ucrl2-regret-two-arms",
-        statement="So it is with one state and two actions, where the bound bites from 40,000 steps on.",
+        statement="So it is with one state and two actions, where the bound bites from 32,000 steps on.",
         source="Jaksch, Ortner and Auer (2010), theorem 2",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.RECALLED,

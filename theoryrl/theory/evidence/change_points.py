@@ -345,20 +345,20 @@ def survivals(scope: Scope, detect: Detector = first_alarm) -> Iterator[Survival
             yield Survival(f"m = {m}, d = {d}", float(survived), float(bound), group=str(d))
 
 
-def leaving_streams(scope: Scope, given_counts: bool = True) -> Iterator[Survival]:
-    """Yield streams whose change comes as soon as their mean has strayed by two deviations towards it.
+def leaving_streams(scope: Scope, given_counts: bool = True, number: int | None = None) -> Iterator[Survival]:
+    """Yield streams whose change comes as soon as their mean has strayed 2.5 deviations towards it.
 
     That is what a pair inside an agent may see. With `given_counts` false the bound is the one for
     fixed m, at the m that came about: it is false here.
     """
-    rule, d, longest = RestartRule("safe", 0.05), 60, 1500
+    rule, d, longest = RestartRule("safe", 0.05), 80, 1500
     p = BEFORE[1]
     rng = np.random.default_rng([scope.seed, 65])
     index = 0
-    while index < scope.pick(600, 2000):
+    while index < (number or scope.pick(600, 2000)):
         x = (rng.random(longest) < p).astype(np.int64)
         n = np.arange(1, longest + 1)
-        strayed = np.cumsum(x) / n - p > 2 * np.sqrt(p * (1 - p) / n)
+        strayed = np.cumsum(x) / n - p > 2.5 * np.sqrt(p * (1 - p) / n)
         strayed[:200] = False
         if not strayed.any():
             continue
@@ -372,7 +372,6 @@ def leaving_streams(scope: Scope, given_counts: bool = True) -> Iterator[Surviva
         else:
             bound = _fixed_survival(m, d, rule)
         survived = alarm < 0 or alarm >= m + d
-        # The bound is on no alarm at or after the change; one before it ends the stream of the claim.
         yield Survival(f"m = {m}", float(survived), float(bound))
 
 
