@@ -382,14 +382,14 @@ OPTIMISM = (
     ),
     Theorem(
         key="rbocpd-ucrl2.transition-martingale",
-        statement="With probability 1 - delta, the sum of P u - u(next state) <= D sqrt(T log(1/delta) / 2).",
+        statement="With probability 1 - delta, the sum of (P u - u(next)) / span u <= sqrt(T log(1/delta) / 2).",
         source=_PAGE + ", regret step by step",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         delta=DELTA,
         evidence=opt.ucrl_runs,
         measured=opt.transition_martingale,
-        bound=lambda run: run.diameter * math.sqrt(run.trace.rounds * math.log(1 / DELTA) / 2),
+        bound=lambda run: math.sqrt(run.trace.rounds * math.log(1 / DELTA) / 2),
     ),
     Theorem(
         key="rbocpd-ucrl2.ucrl2-regret",

@@ -378,15 +378,14 @@ def width_sides(run: AverageRun) -> tuple[np.ndarray, np.ndarray]:
 
 
 def transition_martingale(run: AverageRun) -> float:
-    """Return the sum of P u - u(s') over all steps, u that of their episode; spans above D count as 0."""
+    """Return the sum of P u - u(s') over all steps, u that of their episode over its span."""
     P = run.problem.model.P[0]
     starts = [row["start"] for row in run.rows] + [run.trace.rounds]
     total = 0.0
     for row, first, end in zip(run.rows, starts, starts[1:], strict=False):
-        u = row["u"]
-        if np.ptp(u) <= run.diameter:
-            s, a = run.states[first:end], run.actions[first:end]
-            total += float((P[s, a] @ u - u[run.states[first + 1 : end + 1]]).sum())
+        u = row["u"] / max(float(np.ptp(row["u"])), 1e-300)
+        s, a = run.states[first:end], run.actions[first:end]
+        total += float((P[s, a] @ u - u[run.states[first + 1 : end + 1]]).sum())
     return total
 
 
