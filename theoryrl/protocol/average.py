@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -40,6 +40,7 @@ class AverageSpec:
     start: int = 0
 
 
+@runtime_checkable
 class Monitor(Protocol):
     """Watches the steps of a decision, in order and each one once."""
 

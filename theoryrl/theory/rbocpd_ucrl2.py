@@ -382,7 +382,7 @@ OPTIMISM = (
     ),
     Theorem(
         key="rbocpd-ucrl2.transition-martingale",
-        statement="With probability 1 - delta, the sum of (P u - u(next)) / span u <= sqrt(T log(1/delta) / 2).",
+        statement="With probability 1 - delta, sum of (P u - u(next)) / span u <= sqrt(T log(1/delta) / 2).",
         source=_PAGE + ", regret step by step",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,

@@ -133,7 +133,7 @@ def log_mixture(counts: Int[np.ndarray, "*B O"] | Float[np.ndarray, "*B O"]) -> 
     """Return log Q = log (O-1)! prod_i N_i! / (n + O - 1)!, of a sequence with these counts."""
     N = np.asarray(counts, dtype=np.float64)
     size = N.shape[-1]
-    return gammaln(size) + gammaln(N + 1).sum(axis=-1) - gammaln(N.sum(axis=-1) + size)
+    return np.asarray(gammaln(size) + gammaln(N + 1).sum(axis=-1) - gammaln(N.sum(axis=-1) + size))
 
 
 def log_likelihood(counts: Int[np.ndarray, "*B O"] | Float[np.ndarray, "*B O"]) -> Float[np.ndarray, "*B"]:
