@@ -66,7 +66,7 @@ class Walker:
         exploration: float,
         budget: Int[np.ndarray, "S A"],
         uniforms: Float[np.ndarray, "B 3"],
-    ) -> tuple[Steps, Float[np.ndarray, " B"], bool]:
+    ) -> tuple[Steps, Float[np.ndarray, " N"], bool]:
         """Play a policy until the numbers run out, or a pair about to be played has no budget left.
 
         Parameters

@@ -48,7 +48,7 @@ class OracleRestarts(ScheduledUCRL2):
         ``"per-run"``: run j has level delta / (j (j + 1)); ``"fixed"``: delta.
     """
 
-    change_points: tuple[int, ...]
+    change_points: tuple[int, ...] = ()
     ucrl_delta: str = "per-run"
 
     key: ClassVar[str] = "oracle-restarts"
