@@ -19,7 +19,7 @@ from theoryrl.theory.core import Evidence, Kind, Mark, Paper, Scope, Theorem
 from theoryrl.theory.evidence import change_points as cp
 from theoryrl.theory.evidence import optimism as opt
 
-_PAGE = "docs page of this paper"
+_PAGE = "R-BOCPD-UCRL2 page"
 _IID = ("independent samples of one law, whatever it is",)
 _FIXED = ("exact run (no pruning)", "the number m of samples before the change is fixed")
 _ON_EVENT = ("the true model is in the confidence set at the start of every episode",)
@@ -76,7 +76,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.redundancy",
         statement="The mixture loses at most the number of count vectors: log max P - log Q <= log C_O(n).",
-        source=_PAGE + ", T1 step (b)",
+        source=_PAGE + ", false alarms",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         tolerance=1e-11,
@@ -87,7 +87,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.supermartingale",
         statement="E_theta[ Q(x_{r:s-1}) Q(x_{s:t}) / P_theta(x_{r:t}) ] <= 1 for every law and start.",
-        source=_PAGE + ", T1 step (a)",
+        source=_PAGE + ", false alarms",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         assumptions=_IID,
@@ -110,7 +110,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.exact-false-alarms",
         statement="The exact probability of a false alarm in a short stream is at most delta.",
-        source=_PAGE + ", T1",
+        source=_PAGE + ", false alarms",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         assumptions=_IID,
@@ -122,7 +122,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.false-alarm",
         statement="P(some false alarm) <= delta for the rules safe, safe_horizon and universal.",
-        source=_PAGE + ", T1",
+        source=_PAGE + ", false alarms",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         assumptions=_IID,
@@ -135,7 +135,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.universal-first",
         statement="On the same stream the universal rule alarms no later than the safe one.",
-        source=_PAGE + ", T1'",
+        source=_PAGE + ", false alarms",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         tolerance=0.0,
@@ -179,7 +179,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.survival",
         statement="P(no alarm within d samples) <= P(log Q(X) + log Q(Y) - log Q(X+Y) <= -log eta), a sum.",
-        source=_PAGE + ", T2'",
+        source=_PAGE + ", delay",
         kind=Kind.EXPECTATION,
         mark=Mark.OURS,
         assumptions=_FIXED,
@@ -191,7 +191,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.survival-adaptive",
         statement="Given the counts before the change, the same sum over Y bounds survival, for any policy.",
-        source=_PAGE + ", T2', adaptive form",
+        source=_PAGE + ", delay",
         kind=Kind.EXPECTATION,
         mark=Mark.OURS,
         assumptions=("exact run (no pruning)",),
@@ -203,7 +203,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.delay",
         statement="With probability 1 - delta - delta', the first alarm comes within D(m) of the change.",
-        source=_PAGE + ", T2",
+        source=_PAGE + ", delay",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         assumptions=_FIXED,
@@ -229,7 +229,7 @@ DETECTOR = (
     Theorem(
         key="rbocpd-ucrl2.delay-slope",
         statement="As delta falls, delays of expected counts grow like log(1/delta) / KL(after || before).",
-        source=_PAGE + ", T3; the paper's abstract: near-optimal delay",
+        source=_PAGE + ", delay",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         tolerance=0.0,
@@ -451,7 +451,7 @@ AGENT = (
     Theorem(
         key="rbocpd-ucrl2.pair-delay",
         statement="With probability 1 - delta', a changed pair alarms by its D(m)-th visit after the change.",
-        source=_PAGE + ", T2 inside an agent",
+        source=_PAGE + ", delay inside an agent",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         assumptions=("exact run (no pruning)", "the first change, in the first life"),
@@ -465,7 +465,7 @@ AGENT = (
         key="rbocpd-ucrl2.conditional-regret",
         statement="With probability 1 - 2 delta, if every change is detected before the next one, regret <= "
         "34 D S sqrt(A (K+1) T log((K+1)(K+2) T / delta)) + sum of delays.",
-        source=_PAGE + ", T5; the order is that of the paper's abstract",
+        source=_PAGE + ", regret on detection",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         assumptions=("no false alarm", "each change is detected before the next one"),
@@ -480,7 +480,7 @@ AGENT = (
     Theorem(
         key="rbocpd-ucrl2.conditional-regret-two-arms",
         statement="So it is with two arms that swap once, where the bound bites from 80,000 steps on.",
-        source=_PAGE + ", T5",
+        source=_PAGE + ", regret on detection",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         assumptions=("no false alarm", "each change is detected before the next one"),
