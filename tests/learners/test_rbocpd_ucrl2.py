@@ -28,7 +28,7 @@ def plain_run(model, rounds, seed, delta=0.05, scale=0.2):
     """States, actions and alarms of UCRL2 with detectors, step by step, from public functions only."""
     S, A = model.n_states, model.n_actions
     streams = Streams.from_seed(seed)
-    uniforms = np.concatenate([streams.environment.random((4096, 3)) for _ in range(rounds // 4096 + 1)])
+    uniforms = np.concatenate([streams.environment.random((8192, 3)) for _ in range(rounds // 8192 + 1)])
     order = np.argsort(-model.P, axis=-1, kind="stable")
     state, t, states, actions, alarms, life = 0, 0, [], [], [], 1
 

@@ -58,7 +58,9 @@ class Watch:
         self.n_actions, self.rule, self.delta = A, rule, delta
         self.kinds = [kind for kind, used in ((0, S > 1), (1, rewards or S == 1)) if used]
         sizes = [max(S, 2) if kind == 0 else 2 for _ in range(S * A) for kind in self.kinds]
-        self.bank = DetectorBank(rule, sizes, np.full(len(sizes), self.level(len(sizes), 1)), prune)
+        self.bank = DetectorBank(
+            rule, sizes, np.full(len(sizes), self.level(len(sizes), 1)), prune, track=False
+        )
         self.fired = -1
         self._rng, self._numbers, self._used = rng, np.zeros(0), 0
 

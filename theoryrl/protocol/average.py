@@ -23,7 +23,7 @@ from theoryrl.protocol.core import NOTHING, Outcome, Streams
 from theoryrl.solvers.average import SegmentSolution, segment_gains
 from theoryrl.solvers.average.simulation import NEVER, Steps, Walker
 
-BLOCK = 1 << 12
+BLOCK = 1 << 13
 """Steps whose random numbers are drawn at once, and that one call plays at most."""
 
 
@@ -119,7 +119,7 @@ class AverageEnvironment:
             if called >= 0:
                 steps, means, finished = steps.first(called), means[:called], True
         count = steps.rounds
-        segment = np.searchsorted(self._walker.ends, self._step + np.arange(count), side="right")
+        gains = self._gains_of(count)
         self._used += count
         self._step += count
         self._left -= count
@@ -129,7 +129,15 @@ class AverageEnvironment:
             "action": steps.actions.astype(np.float64),
             "reward": steps.rewards,
         }
-        return Outcome(steps, count, finished or self._left == 0, means, self._gains[segment], shown)
+        return Outcome(steps, count, finished or self._left == 0, means, gains, shown)
+
+    def _gains_of(self, count: int) -> Float[np.ndarray, " B"]:
+        """Return the optimal gain of the segment of each of the next steps."""
+        first, last = np.searchsorted(self._walker.ends, [self._step, self._step + count - 1], side="right")
+        if first == last:
+            return np.full(count, self._gains[first])
+        segment = np.searchsorted(self._walker.ends, self._step + np.arange(count), side="right")
+        return np.asarray(self._gains[segment])
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ class LevelSum(Evidence):
 
 def level_sums(scope: Scope, kind: type[Watch] = Watch) -> list[Evidence]:
     """Return the sums of the levels of all detectors over many lives."""
-    found = []
+    found: list[Evidence] = []
     for S, A, rewards in ((1, 2, True), (4, 2, True), (6, 3, False)):
         watch = kind(S, A, RestartRule("safe", DELTA), DELTA, 0.25, rewards, np.random.default_rng(0))
         D = len(watch.bank.levels)
@@ -400,9 +400,9 @@ OPTIMISM = (
         delta=DELTA,
         evidence=opt.ucrl_runs,
         measured=lambda run: run.realised_regret,
-        bound=lambda run: float(opt.regret_bound(run.diameter, *run.shape, run.trace.rounds, DELTA)),
+        bound=lambda run: opt.bound_of(run, DELTA),
         trivial=lambda run: float(run.trace.rounds),
-        bites=lambda run: opt.bite_horizon(run.diameter, *run.shape, DELTA),
+        bites=lambda run: opt.bite_of(run, DELTA),
     ),
     Theorem(
         key="rbocpd-ucrl2.ucrl2-regret-two-arms",
@@ -413,7 +413,7 @@ OPTIMISM = (
         delta=DELTA,
         evidence=opt.bandit_runs,
         measured=lambda run: run.realised_regret,
-        bound=lambda run: float(opt.regret_bound(run.diameter, *run.shape, run.trace.rounds, DELTA)),
+        bound=lambda run: opt.bound_of(run, DELTA),
         trivial=lambda run: float(run.trace.rounds),
     ),
 )
@@ -421,7 +421,7 @@ OPTIMISM = (
 
 def _conditional_bound(run: opt.AverageRun) -> float:
     K, delays = len(run.problem.change_points), sum(opt.delays_of(run) or [])
-    return float(opt.regret_bound(run.diameter, *run.shape, run.trace.rounds, DELTA, K, delays))
+    return opt.bound_of(run, DELTA, K, delays)
 
 
 AGENT = (
@@ -475,7 +475,7 @@ AGENT = (
         measured=lambda run: run.realised_regret,
         bound=_conditional_bound,
         trivial=lambda run: float(run.trace.rounds),
-        bites=lambda run: opt.bite_horizon(run.diameter, *run.shape, DELTA, len(run.problem.change_points)),
+        bites=lambda run: opt.bite_of(run, DELTA, len(run.problem.change_points)),
     ),
     Theorem(
         key="rbocpd-ucrl2.conditional-regret-two-arms",

@@ -141,13 +141,13 @@ def prune(epsilon, starts, head, tail, counts, live, n, size):
 
 
 @strict_kernel
-def feed(rule, number, epsilon, logs, levels, whole, redundancy, starts, head, tail, counts,
+def feed(rule, number, epsilon, track, logs, levels, whole, redundancy, starts, head, tail, counts,
          which, symbols, begin, odds):  # fmt: skip
     """Feed symbols[i] to detector which[i] from i = begin on, until one alarms or has no more room.
 
     Returns the index of the first sample that is not consumed (for an alarm: of the one after it), and
-    why. `odds` receives the log odds of the last test, its estimate of m, and the earliest time at which
-    the exact run could have alarmed.
+    why. `odds` receives the log odds of the last test, its estimate of m, and (of a pruned run only if
+    `track`) the earliest time at which the exact run could have alarmed.
     """
     for i in range(begin, symbols.shape[0]):
         d = which[i]
@@ -162,7 +162,7 @@ def feed(rule, number, epsilon, logs, levels, whole, redundancy, starts, head, t
         limit = reference(rule, tail[d], counts[d], n, size, logs)
         limit -= penalty(rule, number, level, n, redundancy[d])
         best, place = best_candidate(rule, starts[d], head[d], tail[d], live, n, logs)
-        if epsilon > 0.0 and whole[d, EARLIEST] < 0:
+        if track and epsilon > 0.0 and whole[d, EARLIEST] < 0:
             missed = pruned_candidates(
                 rule, number, level, starts[d], head[d], tail[d], counts[d], live, n, size, logs
             )

@@ -28,6 +28,8 @@ class DetectorBank:
         Level of each detector: shape [D].
     prune
         epsilon of the pruning; 0 keeps every forecaster.
+    track
+        Whether a pruned run finds out by how much it may be late, which costs about as much again.
 
     Attributes
     ----------
@@ -37,10 +39,15 @@ class DetectorBank:
     """
 
     def __init__(
-        self, rule: RestartRule, n_symbols: Sequence[int], deltas: Float[np.ndarray, " D"], prune: float
+        self,
+        rule: RestartRule,
+        n_symbols: Sequence[int],
+        deltas: Float[np.ndarray, " D"],
+        prune: float,
+        track: bool = True,
     ) -> None:
         D, size = len(n_symbols), max(n_symbols, default=2)
-        self.rule, self.prune = rule, prune
+        self.rule, self.prune, self.track = rule, float(prune), track
         self.levels = np.log(deltas)
         self.odds = np.zeros(3)
         self.whole = np.zeros((D, 4), dtype=np.int64)
@@ -60,7 +67,7 @@ class DetectorBank:
         """
         while True:
             begin, why = _kernels.feed(
-                self.rule.code, self.rule.number, self.prune, self.logs, self.levels, self.whole,
+                self.rule.code, self.rule.number, self.prune, self.track, self.logs, self.levels, self.whole,
                 self.redundancy, self.starts, self.head, self.tail, self.counts,
                 which, symbols, begin, self.odds,
             )  # fmt: skip

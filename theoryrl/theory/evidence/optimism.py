@@ -19,7 +19,7 @@ from theoryrl.learners.rbocpd_ucrl2 import alarm_steps
 from theoryrl.models import AverageRewardMDP, PiecewiseStationaryMDP
 from theoryrl.protocol import AverageProblem, Run, Trace
 from theoryrl.solvers import diameter, solve
-from theoryrl.solvers.average import extended_value_iteration
+from theoryrl.solvers.average import extended_value_iteration, policy_iteration
 from theoryrl.solvers.average.extended import set_maximum
 from theoryrl.solvers.detection import RestartRule, detection_delay_bound
 from theoryrl.theory.core import Curve, Evidence, Scope, credentials
@@ -277,8 +277,10 @@ def audited_run(
     """Play a problem and keep what every episode was planned with."""
     audit = audit or EpisodeAudit()
     run = Run(problem, learner, rounds, seed, audit).advance()
+    environment: Any = run._environment
+    last = environment._state
     who = {"group": problem.key, **credentials(run.trace), **who}
-    return AverageRun(problem.key, problem, run.trace, audit.rows, run._environment._state, **who)
+    return AverageRun(problem.key, problem, run.trace, audit.rows, int(last), **who)
 
 
 def stationary_problems() -> list[AverageProblem]:
@@ -334,7 +336,7 @@ def decomposition(run: AverageRun) -> tuple[float, float]:
     With the bias h of an optimal policy and gap = rho* + h - r - P h >= 0.
     """
     mdp = run.problem.model.segments[0]
-    found = solve(mdp, tol=1e-11)
+    found = policy_iteration(mdp, 1e-11)
     h, gain = found.relative_values, float(found.value[0])
     s, a, following = run.states[:-1], run.actions, run.states[1:]
     Ph = mdp.dense_P() @ h
@@ -418,6 +420,18 @@ def bite_horizon(D: float, S: int, A: int, delta: float, changes: int = 0) -> fl
     while regret_bound(D, S, A, T, delta, changes) >= T:
         T *= 2 ** (1 / 16)
     return T
+
+
+def bound_of(run: AverageRun, delta: float, changes: int = 0, delays: float = 0.0) -> float:
+    """Return `regret_bound` at the end of a run."""
+    S, A = run.shape
+    return float(regret_bound(run.diameter, S, A, run.trace.rounds, delta, changes, delays))
+
+
+def bite_of(run: AverageRun, delta: float, changes: int = 0) -> float:
+    """Return `bite_horizon` for the model of a run."""
+    S, A = run.shape
+    return bite_horizon(run.diameter, S, A, delta, changes)
 
 
 # Runs of R-BOCPD-UCRL2.
@@ -532,9 +546,8 @@ def certified_delays(run: AverageRun, delta: float, delta_prime: float) -> PairD
                 for k in (0, 1)
             ]
             level = delta / (len(kinds) * S * A * 2)
-            certified = detection_delay_bound(
-                m, *laws, RestartRule("safe", level), delta_prime / (len(kinds) * S * A * K), adaptive=True
-            )
+            rule, share = RestartRule("safe", level), delta_prime / (len(kinds) * S * A * K)
+            certified = detection_delay_bound(m, laws[0], laws[1], rule, share, adaptive=True)
             # The alarm comes at the latest with visit number D: before it there are at most D - 1.
             visits.append(float((pairs[c:end] == pair).sum()))
             bounds.append(certified - 1)
