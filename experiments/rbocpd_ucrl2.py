@@ -292,7 +292,7 @@ def regret(setting: Setting) -> Part:
         "RiverSwim(4), actions flip": flipping_riverswim(4, T, 3),
         "random models, S = 5, A = 3": switching_random(5, 3, rounds=T, changes=3),
     }
-    figure, axes = panels(2, 2, width=5)
+    figure, axes = panels(2, 2, width=3.9, height=2.7)
     numbers: dict[str, Any] = {}
     times = np.linspace(0, T, 101)
     for row, (title, model) in enumerate(models.items()):
@@ -312,7 +312,8 @@ def regret(setting: Setting) -> Part:
                 }
             for point in model.change_points:
                 ax.axvline(point, color="grey", linestyle=":", linewidth=0.8)
-            ax.set(title=f"{title}, c = {scale:g}", xlabel="step", ylabel="regret", xlim=(0, T))
+            ax.set(xlabel="step", ylabel="regret", xlim=(0, T), xticks=[0, T // 2, T])
+            ax.set_title(f"{title}, c = {scale:g}", fontsize="medium")
     outside_legend(figure, axes[0], 4)
     keys = list(numbers["UCRL2"])
     rows = [
@@ -369,7 +370,10 @@ def slope(setting: Setting) -> Part:
         rows.append([name, *(f"{v:,.0f}" for v in samples.mean(axis=1)), _interval(fit), _interval(growth)])
     left.set(xlabel="T", ylabel="regret", title="three changes, c = 0.2")
     right.set(xlabel="K + 1", ylabel="regret", title=f"T = {fixed:,}, c = 0.2")
+    left.set_xticks(sizes, [f"{T // 1000}k" for T in sizes])
+    right.set_xticks(K1, [f"{k:.0f}" for k in K1])
     for ax in (left, right):
+        ax.minorticks_off()
         ax.legend(frameon=False, fontsize="small")
     header = ["learner", *(f"T = {T:,}" for T in sizes), "slope in T", "slope in K + 1"]
     return Part(figure, header, rows, numbers)
