@@ -137,7 +137,7 @@ def glr_rows(repetitions: int) -> list[list[str]]:
         peer = module.BernoulliGLR_IndexPolicy(1, horizon=1000, delta=0.05, lazy_detect_change_only_x_steps=1,
                       lazy_try_value_s_only_x_steps=1)  # fmt: skip
         peer.startGame()
-        peer.all_rewards[0, :1000] = x
+        peer.all_rewards[0] = x.tolist()
         peer.last_pulls[0] = peer.pulls[0] = 1000
     taken = seconds_of(lambda: peer.detect_change(0), repetitions) * 1e6
     rows.append(["SMPyBandits, Bernoulli GLR, one test after 1,000 samples",
