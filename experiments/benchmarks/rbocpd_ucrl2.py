@@ -175,7 +175,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     ours, whole, held = learner_rows(options.steps, options.repetitions)
-    detectors, planning = detector_rows(options.repetitions), planning_rows(options.repetitions)
+    # Milliseconds are disturbed more easily than seconds.
+    often = 5 * options.repetitions
+    detectors, planning = detector_rows(often), planning_rows(often)
     missing = []
     try:
         peers, fastest = statrl_rows(options.steps // 50)
