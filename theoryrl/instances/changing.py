@@ -1,7 +1,5 @@
 """Average-reward problems that change, and stationary ones of bounded diameter to change between."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from theoryrl.instances._build import check_positive
