@@ -440,24 +440,63 @@ class OldClock(RBOCPDUCRL2):
 
 
 class Slow(Watch):
-    """Lets the policy go on for some steps after an alarm."""
+    """Tells of an alarm one step late."""
+
+    late = False
 
     def watch(self, steps: Any) -> int:
+        if self.late:
+            self.late, self.fired = False, 0
+            return 1
         called = super().watch(steps)
-        return called if called < 0 else min(called + 5, steps.rounds)
+        if called >= 0:
+            self.late, self.fired = True, -1
+            return -1 if called == steps.rounds else self.go_on(called, steps)
+        return called
+
+    def go_on(self, called: int, steps: Any) -> int:
+        """The alarm was followed by further steps: end after the first of them."""
+        self.late, self.fired = False, 0
+        return called + 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unbroken(RBOCPDUCRL2):
-    """Does not end the episode with the alarm."""
+class Confused(Watch):
+    """Feeds the state that was left instead of the one that was reached."""
+
+    def watch(self, steps: Any) -> int:
+        return super().watch(steps._replace(states=np.append(steps.states[:-1], steps.states[-2])))
+
+    def _symbols(self, kind: int, steps: Any) -> np.ndarray:
+        return steps.states[:-1] if kind == 0 else super()._symbols(kind, steps)
+
+
+class Agent(RBOCPDUCRL2):
+    """An agent with a monitor of another kind."""
+
+    monitor: type[Watch] = Watch
 
     def init(self, spec: Any, rng: Any) -> Any:
         state = super().init(spec, rng)
-        state.extra.__class__ = Slow
+        state.extra.__class__ = self.monitor
         return state
 
-    def plan(self, state: Any) -> Any:
-        return super().plan(state)
+
+class Unbroken(Agent):
+    monitor = Slow
+
+
+class Misinformed(Agent):
+    monitor = Confused
+
+
+def few(runs: Any) -> Any:
+    """The runs with the first four seeds, on the first model."""
+    return itertools.islice(runs, 4)
+
+
+@pytest.mark.parametrize("learner", [Unbroken(), Misinformed(), NeverRestarts(prune=0.0)])
+def test_alarms_that_are_late_wrong_or_not_heard_are_caught(learner: Any) -> None:
+    assert violated("alarms", few(opt.changing_runs(SCOPE, learner)))
 
 
 @pytest.mark.parametrize("learner", [Unforgetting(), OldClock()])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from theoryrl.learners import RBOCPDUCRL2
 from theoryrl.learners.rbocpd_ucrl2 import Watch
 from theoryrl.solvers.detection import RestartRule
 from theoryrl.theory.core import Evidence, Kind, Mark, Paper, Scope, Theorem
@@ -24,6 +25,8 @@ _IID = ("independent samples of one law, whatever it is",)
 _FIXED = ("exact run (no pruning)", "the number m of samples before the change is fixed")
 _ON_EVENT = ("the true model is in the confidence set at the start of every episode",)
 DELTA = opt.DELTA
+REPLAYED = 4
+"""Runs of each model whose detectors are run again beside the agent."""
 
 
 def _good(run: opt.AverageRun) -> bool:
@@ -493,14 +496,26 @@ AGENT = (
     ),
     Theorem(
         key="rbocpd-ucrl2.fresh-start",
-        statement="The step after an alarm begins an episode, which knows of no visit and no step before it.",
+        statement="The episode after an alarm knows of no visit and no step before it.",
         source=_PAGE + ", the agent",
         kind=Kind.IDENTITY,
         mark=Mark.OURS,
         tolerance=0.0,
         evidence=opt.changing_runs,
         measured=opt.restart_log,
-        bound=lambda run: np.array([1.0, 0.0, 0.0]),
+        bound=lambda run: np.zeros(2),
+    ),
+    Theorem(
+        key="rbocpd-ucrl2.alarms",
+        statement="The agent restarts at the very steps at which detectors fed with its pairs alarm.",
+        source=_PAGE + ", the agent",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        tolerance=0.0,
+        evidence=opt.changing_runs,
+        given=lambda run: run.trace.seed % 10_000 < REPLAYED,
+        measured=opt.padded_alarms,
+        bound=lambda run: opt.replayed_alarms(run, DELTA, RBOCPDUCRL2().prune),
     ),
     Theorem(
         key="rbocpd-ucrl2.rate",

@@ -21,7 +21,7 @@ from theoryrl.protocol import AverageProblem, Run, Trace
 from theoryrl.solvers import diameter, solve
 from theoryrl.solvers.average import extended_value_iteration, policy_iteration
 from theoryrl.solvers.average.extended import set_maximum
-from theoryrl.solvers.detection import RestartRule, detection_delay_bound
+from theoryrl.solvers.detection import RestartedBOCPD, RestartRule, detection_delay_bound
 from theoryrl.theory.core import Curve, Evidence, Scope, credentials
 
 DELTA = 0.05
@@ -469,14 +469,42 @@ def changing_bandit_runs(scope: Scope, learner: Any = None) -> Iterator[AverageR
         yield audited_run(problem, learner or RBOCPDUCRL2(delta=DELTA), rounds, seed)
 
 
-def restart_log(run: AverageRun) -> Float[np.ndarray, "J 3"]:
-    """Return for each alarm: steps until the next episode, and the visits and steps that it knows of."""
+def replayed_alarms(run: AverageRun, delta: float, prune: float, length: int = 8) -> Float[np.ndarray, " J"]:
+    """Return when stand-alone detectors, fed with a run pair by pair, alarm; filled up with -1.
+
+    After an alarm all of them begin anew, at the level of their next life. Rewards must be 0 or 1.
+    """
+    S, A = run.shape
+    rewards = run.trace.diagnostics["reward"].astype(np.int64)
+    alarms: list[float] = []
+    bank: dict[int, RestartedBOCPD] = {}
+    for t, (s, a, following) in enumerate(zip(run.states, run.actions, run.states[1:], strict=False)):
+        life = len(alarms) + 1
+        for kind, symbol in ((0, following), (1, rewards[t])):
+            d = int(2 * (s * A + a) + kind)
+            if d not in bank:
+                level = delta / (2 * S * A * life * (life + 1))
+                bank[d] = RestartedBOCPD(2 if kind else S, level, prune=prune)
+            if bank[d].update(int(symbol)) is not None:
+                alarms.append(float(t))
+                bank = {}
+                break
+    return np.array((alarms + [-1.0] * length)[:length])
+
+
+def padded_alarms(run: AverageRun, length: int = 8) -> Float[np.ndarray, " J"]:
+    """Return the steps at which a run restarted; filled up with -1."""
+    return np.array(([float(t) for t in alarms_of(run)] + [-1.0] * length)[:length])
+
+
+def restart_log(run: AverageRun) -> Float[np.ndarray, "J 2"]:
+    """Return for each restart the visits and the steps that the episode after it knows of."""
     starts = np.array([row["start"] for row in run.rows])
     log = []
     for alarm in alarms_of(run):
         following = run.rows[int(np.searchsorted(starts, alarm, side="right"))]
-        log.append([following["start"] - alarm, following["N"].sum(), following["clock"]])
-    return np.array(log, dtype=np.float64).reshape(-1, 3)
+        log.append([following["N"].sum(), following["clock"]])
+    return np.array(log, dtype=np.float64).reshape(-1, 2)
 
 
 def alarms_of(run: AverageRun) -> Int[np.ndarray, " J"]:
