@@ -92,6 +92,21 @@ def test_a_constant_stream_never_alarms():
         assert RestartedBOCPD(2, 0.5, eta).run(np.zeros(3000, dtype=int)) == []
 
 
+def test_a_rule_of_ones_own_alarms_as_the_same_rule_by_name():
+    x = np.repeat([0, 1, 0], 100)
+    for eta in ("safe", "inverse_n"):
+        rule = rule_of(eta)
+
+        def log_eta(m, n, rule=rule):
+            return rule.log_eta(m, n, 2)
+
+        own = RestartedBOCPD(2, eta=log_eta)
+        found = own.run(x)
+        assert [d[:2] for d in found] == [d[:2] for d in RestartedBOCPD(2, eta=rule).run(x)]
+        assert found
+        assert not own.proven
+
+
 def test_reset_forgets_everything():
     detector = RestartedBOCPD(2)
     first = detector.run(np.repeat([0, 1], 200))

@@ -11,6 +11,7 @@ number. The default rule and its proof are on the page of this paper.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ from theoryrl.solvers.detection.bank import DetectorBank
 from theoryrl.solvers.detection.rules import RestartRule
 
 STREAMS = ("symbols", "bounded")
+NEVER = 1e-300
+"""eta of a rule that leaves the alarm to the caller's own."""
 
 
 class Detection(NamedTuple):
@@ -56,7 +59,8 @@ class RestartedBOCPD:
         Level: the probability of a false alarm after a restart, where the rule controls it.
     eta
         Name of the restart rule (see `theoryrl.solvers.detection.rules`), or a `RestartRule` with further
-        numbers, whose delta is then used.
+        numbers, whose delta is then used. Or a function ``log_eta(m, n)`` of your own, for 1 <= m < n:
+        then nothing is known of false alarms unless you prove it, and pruned runs do not tell `earliest`.
     prune
         epsilon >= 0. With 0 every forecaster is kept: n of them after n samples. Otherwise a start s is
         replaced by a later one at most epsilon min(m, k) away, so that of the order of log(n) / epsilon
@@ -82,13 +86,19 @@ class RestartedBOCPD:
         self,
         n_symbols: int = 2,
         delta: float = 0.05,
-        eta: str | RestartRule = "safe",
+        eta: str | RestartRule | Callable[[int, int], float] = "safe",
         *,
         prune: float = 0.0,
         stream: str = "symbols",
         seed: int = 0,
     ) -> None:
-        self.rule = eta if isinstance(eta, RestartRule) else RestartRule(eta, delta)
+        self._log_eta: Callable[[int, int], float] | None = None
+        if isinstance(eta, str | RestartRule):
+            self.rule = eta if isinstance(eta, RestartRule) else RestartRule(eta, delta)
+        elif callable(eta):
+            self.rule, self._log_eta = RestartRule("constant", delta, gamma=NEVER), eta
+        else:
+            raise ValueError(f"eta must be a name, a RestartRule or a function; got {eta!r}")
         self.rule.check_alphabet(n_symbols)
         check_real("prune", prune, low=0.0)
         check_choice("stream", stream, STREAMS)
@@ -103,7 +113,7 @@ class RestartedBOCPD:
     @property
     def proven(self) -> bool:
         """Whether the rule's false-alarm level is proven."""
-        return self.rule.proven
+        return self._log_eta is None and self.rule.proven
 
     @property
     def forecasters(self) -> int:
@@ -130,20 +140,39 @@ class RestartedBOCPD:
         """
         if self.stream == "bounded":
             value = check_real("x", x, 0.0, 1.0)
-            self._one[0] = self._rng.random() < value
-        else:
-            if not (0 <= x < self.n_symbols and x == int(x)):
-                raise ValueError(f"x must be a symbol in [0, {self.n_symbols}); got {x!r}")
-            self._one[0] = x
+            return self._take(int(self._rng.random() < value))
+        if not (0 <= x < self.n_symbols and x == int(x)):
+            raise ValueError(f"x must be a symbol in [0, {self.n_symbols}); got {x!r}")
+        return self._take(int(x))
+
+    def _take(self, symbol: int) -> Detection | None:
+        """Take in a symbol of the alphabet."""
+        self._one[0] = symbol
         restart = self._time - self._bank.length(0)
         self._time += 1
-        if self._bank.feed(self._zero, self._one) < 0:
+        if self._bank.feed(self._zero, self._one) < 0 and not self._own_rule_alarms():
             return None
         return self._detection(restart, self._time - 1)
+
+    def _own_rule_alarms(self) -> bool:
+        """Test the caller's own rule on the present forecasters, and restart if it holds."""
+        if self._log_eta is None:
+            return False
+        bank, live, n = self._bank, self._bank.live(0), self._bank.length(0)
+        odds = np.array([self._log_eta(int(m), n) for m in bank.starts[0, 1:live]])
+        odds += bank.head[0, 1:live] + bank.tail[0, 1:live] - bank.tail[0, 0]
+        if live < 2 or not odds.max() > 0:
+            return False
+        best = int(odds.argmax())
+        bank.odds[:] = odds[best], bank.starts[0, best + 1], n - 1
+        bank.clear(0)
+        return True
 
     def run(self, samples: Any) -> list[Detection]:
         """Take in an array of samples; return all changes that it reveals, as `update` would."""
         symbols = self._symbols(samples)
+        if self._log_eta is not None:
+            return [d for symbol in symbols if (d := self._take(int(symbol))) is not None]
         which = np.zeros(len(symbols), dtype=np.int64)
         found: list[Detection] = []
         first, begin = self._time, 0
