@@ -4,6 +4,7 @@ from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
 from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
 from theoryrl.models.layouts import (
@@ -41,6 +42,8 @@ __all__ = [
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "FiniteFunctionClass",
+    "FiniteModelClass",
     "HistoryPolicy",
     "ImplicitMDP",
     "IndexRule",

@@ -25,6 +25,7 @@ from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
@@ -53,6 +54,8 @@ KINDS: Mapping[str, type[Any]] = {
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        FiniteFunctionClass,
+        FiniteModelClass,
         LinearMDP,
         HistoryPolicy,
         LinearSystems,
