@@ -17,23 +17,28 @@ def even_changes(rounds: int, changes: int) -> np.ndarray:
     return np.array([(k + 1) * rounds // (changes + 1) for k in range(changes)], dtype=np.int64)
 
 
-def six_arms() -> AverageRewardMDP:
+def six_arms(rarest: float = 0.01) -> AverageRewardMDP:
     """Six arms: one room, six doors that open more and more rarely, each onto a better reward.
 
-    From room 0 action a leads to room a + 1 with probability (1, .15, .1, .05, .03, .01)[a], and stays
+    From room 0 action a leads to room a + 1 with probability (1, .15, .1, .05, .03, rarest)[a], and stays
     otherwise. In room k action k - 1 stays for certain and pays (50, 133, 300, 800, 1660, 6000)[k - 1]
     divided by 6000; every other action goes back to room 0 and pays nothing.
+
+    Parameters
+    ----------
+    rarest
+        Probability that the best door opens, in (0, 1]; .01 in the source.
 
     Returns
     -------
     AverageRewardMDP
-        S = 7, A = 6, communicating. The optimal gain is 1, and its diameter 101.
+        S = 7, A = 6, communicating. The optimal gain is 1, and the diameter 101 by default.
 
     Notes
     -----
     Strehl and Littman (2008); rewards are divided by the largest.
     """
-    doors = np.array([1.0, 0.15, 0.1, 0.05, 0.03, 0.01])
+    doors = np.array([1.0, 0.15, 0.1, 0.05, 0.03, check_positive("rarest", rarest, 1.0)])
     payments = np.array([50.0, 133.0, 300.0, 800.0, 1660.0, 6000.0]) / 6000.0
     P, r = np.zeros((7, 6, 7)), np.zeros((7, 6))
     for a in range(6):
