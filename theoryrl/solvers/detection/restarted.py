@@ -130,7 +130,7 @@ class RestartedBOCPD:
         self._bank = DetectorBank(self.rule, [self.n_symbols], np.array([self.rule.delta]), self.prune)
         self._time = 0
 
-    def update(self, x: float) -> Detection | None:
+    def update(self, x: float | np.integer[Any] | np.floating[Any]) -> Detection | None:
         """Take in a sample; return the change that it reveals, if any.
 
         Raises
