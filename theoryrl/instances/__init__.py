@@ -13,6 +13,19 @@ from theoryrl._registry import Registry
 from theoryrl.instances.american_put import american_put, price_features
 from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
+from theoryrl.instances.changing import (
+    average_gridworld,
+    dying_arm,
+    even_changes,
+    flipping_riverswim,
+    harmless_change,
+    moving_goal,
+    one_pair_change,
+    random_average,
+    six_arms,
+    switching_random,
+    unseen_change,
+)
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
@@ -105,6 +118,16 @@ INSTANCES: Registry[Factory] = Registry(
         ("risky-game", risky_game),
         ("random-markov-game", random_markov_game),
         ("random-candidate-game", random_candidate_game),
+        ("six-arms", six_arms),
+        ("average-gridworld", average_gridworld),
+        ("random-average", random_average),
+        ("flipping-riverswim", flipping_riverswim),
+        ("switching-random", switching_random),
+        ("moving-goal", moving_goal),
+        ("unseen-change", unseen_change),
+        ("harmless-change", harmless_change),
+        ("one-pair-change", one_pair_change),
+        ("dying-arm", dying_arm),
     ],
 )
 
@@ -113,6 +136,7 @@ __all__ = [
     "Factory",
     "alternating_laplacian",
     "american_put",
+    "average_gridworld",
     "average_riverswim",
     "bernoulli_bandit",
     "blocking",
@@ -126,8 +150,11 @@ __all__ = [
     "discounted_gridworld",
     "discounted_random",
     "domingues_tree",
+    "dying_arm",
+    "even_changes",
     "five_state",
     "five_state_target",
+    "flipping_riverswim",
     "fork",
     "frozen_lake",
     "frozen_lake_target",
@@ -135,15 +162,19 @@ __all__ = [
     "gridworld",
     "growth",
     "hard",
+    "harmless_change",
     "hazard",
     "heat_equation",
     "hidden_arm",
     "intransitive_contexts",
     "inventory",
     "islands",
+    "moving_goal",
+    "one_pair_change",
     "path_grid",
     "price_features",
     "queue",
+    "random_average",
     "random_candidate_game",
     "random_conservative",
     "random_dirichlet",
@@ -160,7 +191,10 @@ __all__ = [
     "rock_paper_scissors",
     "shifted_laplacian",
     "shifting_levels",
+    "six_arms",
+    "switching_random",
     "three_cycle",
     "trajectory_preferences",
     "unobserved_turn",
+    "unseen_change",
 ]

@@ -23,6 +23,7 @@ from theoryrl.models.markov_game import (
     ZeroSumMarkovGame,
 )
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
@@ -65,6 +66,7 @@ __all__ = [
     "OfflineDataset",
     "OffsetSchedule",
     "PeriodicSchedule",
+    "PiecewiseStationaryMDP",
     "Policy",
     "PolicyPair",
     "PreferenceGame",

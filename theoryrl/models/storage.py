@@ -36,6 +36,7 @@ from theoryrl.models.markov_game import (
     ZeroSumMarkovGame,
 )
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
@@ -75,6 +76,7 @@ KINDS: Mapping[str, type[Any]] = {
         OfflineDataset,
         OffsetSchedule,
         PeriodicSchedule,
+        PiecewiseStationaryMDP,
         Policy,
         PreferenceGame,
         RegularizedGame,

@@ -16,6 +16,7 @@ from theoryrl.models import (
     EpisodicMDP,
     ImplicitMDP,
     MatrixGame,
+    PiecewiseStationaryMDP,
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
@@ -28,6 +29,7 @@ from theoryrl.models import (
 from theoryrl.solvers import (
     average,
     coefficients,
+    detection,
     discounted,
     episodic,
     markov_game,
@@ -41,9 +43,12 @@ from theoryrl.solvers import (
 from theoryrl.solvers.average import (
     bias_span,
     diameter,
+    extended_value_iteration,
     gain_and_bias,
     hitting_times,
     mixing_time,
+    optimistic_kernel,
+    segment_gains,
     stationary_distributions,
 )
 from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
@@ -53,6 +58,7 @@ from theoryrl.solvers.constrained import (
     InfeasibleError,
     constrained_linear_program,
 )
+from theoryrl.solvers.detection import *  # noqa: F403
 from theoryrl.solvers.discounted import (
     InterruptedSolve,
     NotConvergedError,
@@ -134,6 +140,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", average.linear_program),
         ],
     ),
+    PiecewiseStationaryMDP: Registry("method", [("segments", average.segment_gains)]),
     TotalRewardMDP: Registry(
         "method",
         [
@@ -224,10 +231,13 @@ __all__ = [
     "communicating_classes",
     "constrained_linear_program",
     "diameter",
+    "extended_value_iteration",
     "discounted",
     "gain_and_bias",
     "hitting_times",
     "mixing_time",
+    "optimistic_kernel",
+    "segment_gains",
     "modified_policy_iteration",
     "policy_iteration",
     "proper_states",
@@ -250,6 +260,7 @@ __all__ = [
     "trajectory_law",
     "trajectory_winner",
     *coefficients.__all__,
+    *detection.__all__,
     *episodic.__all__,
     *markov_game.__all__,
     *robust.__all__,
