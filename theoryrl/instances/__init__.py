@@ -13,6 +13,13 @@ from theoryrl._registry import Registry
 from theoryrl.instances.american_put import american_put, price_features
 from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
+from theoryrl.instances.candidates import (
+    defect_class,
+    hybrid_lock,
+    incomplete_class,
+    incomplete_hybrid,
+    rich_lock,
+)
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock
 from theoryrl.instances.coupon import coupon
@@ -74,6 +81,11 @@ INSTANCES: Registry[Factory] = Registry(
         ("random-robust-linear", random_robust_linear),
         ("unobserved-turn", unobserved_turn),
         ("repeated-mixture", repeated_mixture),
+        ("incomplete-class", incomplete_class),
+        ("rich-lock", rich_lock),
+        ("hybrid-lock", hybrid_lock),
+        ("incomplete-hybrid", incomplete_hybrid),
+        ("defect-class", defect_class),
         ("rock-paper-scissors", rock_paper_scissors),
         ("random-preferences", random_preferences),
         ("intransitive-contexts", intransitive_contexts),
@@ -118,6 +130,7 @@ __all__ = [
     "combination_lock",
     "condorcet",
     "coupon",
+    "defect_class",
     "discounted_garnet",
     "discounted_gridworld",
     "discounted_random",
@@ -134,6 +147,9 @@ __all__ = [
     "hazard",
     "heat_equation",
     "hidden_arm",
+    "hybrid_lock",
+    "incomplete_class",
+    "incomplete_hybrid",
     "intransitive_contexts",
     "inventory",
     "islands",
@@ -149,6 +165,7 @@ __all__ = [
     "recovering",
     "repeated_mixture",
     "replacement",
+    "rich_lock",
     "riverswim",
     "rock_paper_scissors",
     "shifted_laplacian",

@@ -18,6 +18,8 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.golf import GOLF
+from theoryrl.learners.baselines.hybrid import HyQ, OfflineOnly, OnlineFQI
 from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners.baselines.preference import (
     EGPO,
@@ -45,9 +47,14 @@ from theoryrl.learners.baselines.recovering import (
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.candidates import RealizabilityError
+from theoryrl.learners.glow import GLOW
+from theoryrl.learners.hyglow import H2O, HyGLOW
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.offline_fits import MABO, MABOCR, FittedQIteration, ModelMLE, OfflineAlgorithm
+from theoryrl.learners.population import population_glow, population_hyglow, population_mabo
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.spo import SPO, QueueSPO
@@ -111,11 +118,34 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    GLOW,
+    H2O,
+    HyGLOW,
+    GOLF,
+    HyQ,
+    OnlineFQI,
+    OfflineOnly,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
 
 __all__ = [
+    "population_mabo",
+    "population_hyglow",
+    "population_glow",
+    "RealizabilityError",
+    "OnlineFQI",
+    "OfflineOnly",
+    "OfflineAlgorithm",
+    "ModelMLE",
+    "MABOCR",
+    "MABO",
+    "HyQ",
+    "HyGLOW",
+    "FittedQIteration",
+    "H2O",
+    "GOLF",
+    "GLOW",
     "BPIUCBVI",
     "DOPE",
     "DRLSVIUCB",

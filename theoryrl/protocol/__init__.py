@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import (
+    CandidateMDP,
     ConservativeMDP,
     EpisodicMDP,
     LossTable,
@@ -52,6 +53,7 @@ from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    CandidateMDP: (EpisodicProblem.from_candidates, "candidates"),
     RobustLinearMDP: (OffDynamicsProblem, "off-dynamics"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),

@@ -9,6 +9,7 @@ from typing import Any
 from theoryrl._registry import Registry
 from theoryrl.models import (
     AverageRewardMDP,
+    CandidateMDP,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
@@ -84,6 +85,7 @@ from theoryrl.solvers.trajectory import (
     trajectory_law,
     trajectory_winner,
 )
+from theoryrl.solvers.weight_class import WeightClass, mixture_log_size, model_hypotheses
 
 _ROBUST: Registry[Callable[..., Solution]] = Registry(
     "method",
@@ -164,8 +166,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     Parameters
     ----------
     model
-        A model of one of the types in `METHODS`, or a `ConservativeMDP` (whose unconstrained optimum
-        is returned).
+        A model of one of the types in `METHODS`, or a `ConservativeMDP` or `CandidateMDP` (whose
+        unconstrained optimum is returned).
     method
         Key of a solver for that type of model, or ``"auto"``.
     options
@@ -185,7 +187,7 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     UnknownKeyError
         If the method is not one for this type of model.
     """
-    if isinstance(model, ConservativeMDP):
+    if isinstance(model, ConservativeMDP | CandidateMDP):
         model = model.mdp
     if type(model) not in METHODS:
         raise TypeError(f"solve takes a model of theoryrl.models; got {type(model).__name__}")
@@ -232,6 +234,9 @@ __all__ = [
     "trajectory_exploitability",
     "trajectory_law",
     "trajectory_winner",
+    "WeightClass",
+    "mixture_log_size",
+    "model_hypotheses",
     *coefficients.__all__,
     *episodic.__all__,
     *robust.__all__,
