@@ -235,13 +235,16 @@ class GLOW:
 
     def _survivors(self, state: GlowState, t: int) -> Bool[np.ndarray, " F"]:
         """Return F_t as a mask, or raise."""
-        gamma_t, M = state.gamma * t, state.sums.episodes
-        beta = self.pair.c_beta * gamma_t * state.L / M
+        beta = self.radius(state, t)
         excess = self.excess(state, t)
         alive = (excess <= beta).all(axis=(0, 1))
         if not alive.any():
             raise RealizabilityError(_nothing_left(excess, beta, t))
         return np.asarray(alive)
+
+    def radius(self, state: GlowState, t: int) -> float:
+        """Return ``beta_t = c_beta gamma_t L / M`` for M episodes of data."""
+        return self.pair.c_beta * state.gamma * t * state.L / state.sums.episodes
 
     def excess(self, state: GlowState, t: int) -> Float[np.ndarray, "H W F"]:
         """Return ``mean(residual w' - alpha_t w'^2)`` of every stage, weight and function."""

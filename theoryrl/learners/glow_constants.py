@@ -19,6 +19,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 from theoryrl.models._validation import check_choice, check_real
 
 NAMED = {"paper": (8.0, 36.0), "sharp": (1.0, 10.0)}
@@ -79,6 +82,76 @@ def theory_gamma(coverability: float, rounds: int, log_term: float, episodes: in
     return min(1.0, math.sqrt(coverability * episodes / (rounds * log_term)))
 
 
-def harmonic(rounds: int) -> float:
-    """Return ``H_T = 1 + 1/2 + ... + 1/T``."""
-    return math.fsum(1 / t for t in range(1, rounds + 1))
+def harmonics(rounds: int) -> Float[np.ndarray, " T"]:
+    """Return H_1, ..., H_T."""
+    return np.cumsum(1 / np.arange(1, rounds + 1))
+
+
+def population_bounds(
+    rounds: int, horizon: int, coverability: float, gamma: float, a: float
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+    """Return the two bounds on the noise-free regret of GLOW after every round.
+
+    ::
+
+        1 + H ((a + 1) C H_T / gamma + gamma T / (4 a)),      1 + H C H_T ((a + 1) / gamma + 1).
+    """
+    t, potential = np.arange(1, rounds + 1), coverability * harmonics(rounds)
+    first = 1 + horizon * ((a + 1) * potential / gamma + gamma * t / (4 * a))
+    return first, 1 + horizon * potential * ((a + 1) / gamma + 1)
+
+
+def glow_regret_bound(
+    rounds: int,
+    horizon: int,
+    coverability: float,
+    gamma: float,
+    log_term: float,
+    episodes: int = 1,
+    constants: GlowConstants | str = "paper",
+) -> Float[np.ndarray, " T"]:
+    """Return the bound on GLOW's regret, in rounds of K episodes, after every round.
+
+    ::
+
+        1 + sqrt(32 L T / K) + H ((A + 1) C H_T / gamma + B gamma L (T - 1) / K + min(gamma (T - 1) / (4 A), C H_T))
+
+    with probability 1 - delta, if the weight class holds the mixtures.
+
+    Raises
+    ------
+    ValueError
+        If no proof covers the constants.
+    """
+    pair = GlowConstants.named(constants, (0.0, 0.0)) if isinstance(constants, str) else constants
+    if pair.slack is None:
+        raise ValueError(f"constants must be covered by the proof; got {pair}")
+    A, B = pair.slack
+    t, potential = np.arange(1, rounds + 1), coverability * harmonics(rounds)
+    noise = B * gamma * log_term * (t - 1) / episodes
+    own = np.minimum(gamma * (t - 1) / (4 * A), potential)
+    estimate = np.sqrt(32 * log_term * t / episodes)
+    return np.asarray(1 + estimate + horizon * ((A + 1) * potential / gamma + noise + own))
+
+
+def population_hyglow_bound(
+    rounds: int, horizon: int, coverability: float, c_star: float, gamma: float, a: float
+) -> Float[np.ndarray, " T"]:
+    """Return ``(H H_T / gamma) ((a + 1)(2 + gamma) C_cov + 2 (a + 2) C_star)`` after every round."""
+    factor = (a + 1) * (2 + gamma) * coverability + 2 * (a + 2) * c_star
+    return np.asarray(horizon * harmonics(rounds) / gamma * factor)
+
+
+def hyglow_regret_bound(
+    rounds: int, horizon: int, coverability: float, c_star: float, gamma: float, log_term: float
+) -> Float[np.ndarray, " T"]:
+    """Return the bound on HyGLOW's regret after every round, with probability 1 - delta.
+
+    ::
+
+        1 + (H H_T / gamma) ((43/3) (2 + gamma) C_cov + (92/3) C_star) + (164/3) H gamma L (T - 1)
+    """
+    t = np.arange(1, rounds + 1)
+    factor = 43 / 3 * (2 + gamma) * coverability + 92 / 3 * c_star
+    noise = 164 / 3 * horizon * gamma * log_term * (t - 1)
+    return np.asarray(1 + horizon * harmonics(rounds) / gamma * factor + noise)
