@@ -117,10 +117,11 @@ def hybrid_lock(
     """A lock with offline data of the optimal policy, and functions that only other data can refute.
 
     Two observed states; the right action (the last one) in the good state keeps it, anything else leads to
-    the bad state; the right action at the last stage pays 1 with probability .9. The spurious functions equal Q* where the data go, so
-    that they tie with it exactly, and promise more for a wrong first action, consistently up to some stage.
-    The class also holds f = 0, whose policy sees nothing that contradicts it. The transitions are known but for which action is right: the candidates
-    are the locks whose right action is the same at every stage.
+    the bad state; the right action at the last stage pays 1 with probability .9. The spurious functions
+    equal Q* where the data go, so that they tie with it exactly, and promise more for a wrong first action,
+    consistently up to some stage. The class also holds f = 0, whose policy sees nothing that contradicts
+    it. The transitions are known but for which action is right: the candidates are the locks whose right
+    action is the same at every stage.
 
     Parameters
     ----------

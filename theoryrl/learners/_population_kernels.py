@@ -1,7 +1,7 @@
 """Compiled rounds of GLOW and HyGLOW without noise.
 
-Functions and policies are given by their exact residuals ``residual[f, h, c]`` and occupancies ``d[n, h, c]``,
-where c runs over the pairs (s, a).
+Functions and policies are given by their exact residuals ``residual[f, h, c]`` and occupancies ``d[n, h,
+c]``, where c runs over the pairs (s, a).
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def dot(x, y):
 
 @kernel
 def survives(residual, load, price, first, last, tolerance):
-    """Whether ``<load[n, h], residual[h]> <= price[n, h]`` for the policies first, ..., last - 1 and all h."""
+    """Whether ``<load[n, h], residual[h]> <= price[n, h]`` for all h and the policies first <= n < last."""
     for n in range(first, last):
         for h in range(residual.shape[0]):
             if dot(load[n, h], residual[h]) > price[n, h] + tolerance:

@@ -123,7 +123,10 @@ class ResidualSums:
 
 
 def residual_tests(
-    N: Float[np.ndarray, "H C"], G: Float[np.ndarray, "H C F"], weights: Float[np.ndarray, "W H C"], alpha: float
+    N: Float[np.ndarray, "H C"],
+    G: Float[np.ndarray, "H C F"],
+    weights: Float[np.ndarray, "W H C"],
+    alpha: float,
 ) -> tuple[Float[np.ndarray, "H W F"], Float[np.ndarray, "H W"]]:
     """Return the sums of ``w G`` for all weights and functions, and ``alpha`` times those of ``N w^2``.
 
@@ -140,7 +143,10 @@ def residual_tests(
 
 
 def own_residual_tests(
-    N: Float[np.ndarray, "H C"], G: Float[np.ndarray, "H C F"], weights: Float[np.ndarray, "M F H C"], alpha: float
+    N: Float[np.ndarray, "H C"],
+    G: Float[np.ndarray, "H C F"],
+    weights: Float[np.ndarray, "M F H C"],
+    alpha: float,
 ) -> tuple[Float[np.ndarray, "H M F"], Float[np.ndarray, "H M F"]]:
     """Return the same for weights [M, F, H, S A] that belong to one function each."""
     H, M, F = len(N), len(weights), G.shape[2]

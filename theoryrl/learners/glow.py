@@ -1,10 +1,10 @@
 """GLOW: global optimism with weights that are density ratios.
 
-Round t = 1, ..., T, with ``gamma_t = gamma t``, ``alpha_t = c_alpha / gamma_t``,
-``beta_t = c_beta gamma_t L / (K (t - 1))``, ``L = log(6 |F| |W| T H / delta)`` and averages over the K (t - 1)
-episodes so far::
+Round t = 1, ..., T, with ``gamma_t = gamma t``, ``alpha_t = c_alpha / gamma_t``, ``beta_t = c_beta gamma_t
+L / (K (t - 1))``, ``L = log(6 |F| |W| T H / delta)`` and averages over the K (t - 1) episodes so far::
 
-    F_t = { f in F : for all h and w in W,  mean(residual_h(f) w' - alpha_t w'^2) <= beta_t },   w' = min(w, gamma_t)
+    F_t = { f in F : mean(residual_h(f) w' - alpha_t w'^2) <= beta_t for all h and w in W },
+                                                                       w' = min(w, gamma_t),
     f_t = argmax over F_t of mean f_1(s_1, pi_f(s_1));    play pi_t, greedy for f_t, for K episodes.
 
 It needs Q* in F and the ratio of each policy to the average of those played in W, but no completeness. The
@@ -88,8 +88,8 @@ class GLOW:
     Parameters
     ----------
     weights
-        The weight class: ``"models"``, ``"mixture"``, ``"self"`` or ``"full"``, made from the candidate models of
-        the problem (`theoryrl.solvers.WeightClass`), or a class of your own.
+        The weight class: ``"models"``, ``"mixture"``, ``"self"`` or ``"full"``, made from the candidate
+        models of the problem (`theoryrl.solvers.WeightClass`), or a class of your own.
     episodes
         K, the episodes of a round.
     gamma
@@ -103,15 +103,14 @@ class GLOW:
     c_alpha, c_beta
         The pair of ``"practical"``.
     scales
-        Close the class under multiplication by ``gamma_t / (2 c_alpha) 2^-j`` for j below this number, so that
-        a defect of any size can be refuted; 0 leaves the class as it is.
+        Close the class under multiplication by ``gamma_t / (2 c_alpha) 2^-j`` for j below this number, so
+        that a defect of any size can be refuted; 0 leaves the class as it is.
     ties
         Which of several most optimistic functions is played: the ``"first"`` or the ``"last"`` of the class.
 
-    Notes
-    -----
-    Diagnostics: ``function``, the number of the function that is played; ``upper``, its estimated value;
-    ``version_space``, how many survive; ``oracle_weights``, 1 if the weights were computed with the true model.
+    Notes ----- Diagnostics: ``function``, the number of the function that is played; ``upper``, its
+    estimated value; ``version_space``, how many survive; ``oracle_weights``, 1 if the weights were computed
+    with the true model.
 
     With ``weights="full"`` the class holds ratios of two policies and not their mixtures, which the
     regret theorem needs.
@@ -231,7 +230,7 @@ class GLOW:
             raise ValueError("state must hold at least one finished round; got none")
         first = [int(np.flatnonzero(state.weights.policy_of == n)[0]) for n in played]
         policies = tuple(state.candidates.policies[f] for f in first)
-        return MixturePolicy(policies, state.counts[played] / state.counts.sum())
+        return MixturePolicy(state.counts[played] / state.counts.sum(), policies)
 
     def _survivors(self, state: GlowState, t: int) -> Bool[np.ndarray, " F"]:
         """Return F_t as a mask, or raise."""
@@ -257,7 +256,7 @@ class GLOW:
         linear, square = residual_tests(sums.N, sums.G, weights, alpha)
         return (linear - square[..., None]) / sums.episodes
 
-    def clipped(self, state: GlowState, t: int) -> Float[np.ndarray, "..."]:
+    def clipped(self, state: GlowState, t: int) -> Float[np.ndarray, ...]:
         """Return the weights of round t, scaled and clipped: shape [W, H, S A], or [M, F, H, S A] (self)."""
         gamma_t, H = state.gamma * t, state.weights.shape[0]
         weights = state.weights.listed
@@ -270,7 +269,7 @@ class GLOW:
         factors = gamma_t / (2 * self.pair.c_alpha) * 0.5 ** np.arange(self.scales)
         scaled = np.concatenate([weights, *(factor * weights for factor in factors)])
         clipped = np.minimum(scaled, gamma_t)
-        return clipped.reshape(*clipped.shape[: -3], H, -1)
+        return clipped.reshape(*clipped.shape[:-3], H, -1)
 
 
 def model_coverability(weights: WeightClass) -> float:

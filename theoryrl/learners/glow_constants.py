@@ -8,10 +8,11 @@ With ``alpha_t = c_alpha / gamma_t``, ``beta_t = c_beta gamma_t L / M`` and M ep
 keeps Q* in all version spaces with probability 1 - delta, and every surviving f then satisfies, for all
 weights (clipped at gamma_t) and with the expectation under the law of the data::
 
-    E[Delta f w] <= (A / gamma_t) E[w^2] + B gamma_t L / M,    A = 3 c_alpha / 2 + 4 / k,    B = c_beta + 2 c_alpha + k.
+    E[Delta f w] <= (A / gamma_t) E[w^2] + B gamma_t L / M,
+    A = 3 c_alpha / 2 + 4 / k,    B = c_beta + 2 c_alpha + k.
 
-``sharp`` is the pair (1, 10) of k = 8: A = 2, B = 20, against A = 40/3, B = 55 of the paper's pair. The proof is
-on the GLOW page.
+``sharp`` is the pair (1, 10) of k = 8: A = 2, B = 20, against A = 40/3, B = 55 of the paper's pair. The
+proof is on the GLOW page.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def glow_regret_bound(
 
     ::
 
-        1 + sqrt(32 L T / K) + H ((A + 1) C H_T / gamma + B gamma L (T - 1) / K + min(gamma (T - 1) / (4 A), C H_T))
+        1 + sqrt(32 L T / K)
+          + H ((A + 1) C H_T / gamma + B gamma L (T - 1) / K + min(gamma (T - 1) / (4 A), C H_T))
 
     with probability 1 - delta, if the weight class holds the mixtures.
 

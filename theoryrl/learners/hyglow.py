@@ -64,6 +64,13 @@ def named_algorithm(name: str, spec: EpisodicSpec, learner: str, ties: str) -> O
     return ModelMLE(hypotheses.models, ties)
 
 
+def chosen_algorithm(
+    offline: str | OfflineAlgorithm, spec: EpisodicSpec, learner: str, ties: str
+) -> OfflineAlgorithm:
+    """Return the algorithm itself, or that of its name."""
+    return named_algorithm(offline, spec, learner, ties) if isinstance(offline, str) else offline
+
+
 def check_algorithm(offline: Any) -> None:
     """Raise unless the object is a name, or has ``fit``."""
     if isinstance(offline, str):
@@ -112,7 +119,7 @@ class H2O:
         Tie rule of the named ones.
     """
 
-    offline: str | Any = "fqi"
+    offline: str | OfflineAlgorithm = "fqi"
     ties: str = "first"
 
     key: ClassVar[str] = "h2o"
@@ -130,8 +137,7 @@ class H2O:
         """Return the state without data."""
         T, H = spec.rounds, spec.horizon
         offline = require_offline(spec, "H2O", T)
-        named = isinstance(self.offline, str)
-        algorithm = named_algorithm(self.offline, spec, "H2O", self.ties) if named else self.offline
+        algorithm = chosen_algorithm(self.offline, spec, "H2O", self.ties)
         return H2OState(
             offline,
             algorithm,
@@ -292,10 +298,14 @@ class HyGLOW:
         N, G = state.sums.N / n, state.sums.G / n
         return mabo_objective(N, G, weights, self.c_alpha / clip, self.single_stages)
 
-    def update(self, state: HyGlowState, decision: EpisodicDecision, observation: Trajectories) -> HyGlowState:
+    def update(
+        self, state: HyGlowState, decision: EpisodicDecision, observation: Trajectories
+    ) -> HyGlowState:
         """Add the episode, and one offline episode."""
         i = state.round - 1
-        old = (part[i : i + 1] for part in (state.offline.states, state.offline.actions, state.offline.rewards))
+        old = (
+            part[i : i + 1] for part in (state.offline.states, state.offline.actions, state.offline.rewards)
+        )
         state.sums.add(state.candidates, Trajectories(*old))
         state.sums.add(state.candidates, observation)
         state.counts[state.weights.policy_of[state.chosen]] += 1

@@ -10,7 +10,8 @@ of the policies to the law of the data in W; no coverage of all policies, no com
 neither clipping nor regularisation. `FittedQIteration` regresses stage by stage and needs completeness,
 `ModelMLE` picks the likeliest model of each stage.
 
-Source: Amortila, Foster, Jiang, Sekhari and Xie (2024), Equation (13) and appendix F; Xie and Jiang (2020) for MABO.
+Source: Amortila, Foster, Jiang, Sekhari and Xie (2024), Equation (13) and appendix F; Xie and Jiang (2020)
+for MABO.
 """
 
 from __future__ import annotations
@@ -154,7 +155,9 @@ class MABO:
         """Return the objective of each function on at least one episode."""
         candidates, n = Candidates.of(self.functions), _episodes(dataset)
         sums = ResidualSums.of_data(candidates, dataset)
-        linear, _ = residual_tests(sums.N, sums.G, self.weights.reshape(len(self.weights), *sums.N.shape), 0.0)
+        linear, _ = residual_tests(
+            sums.N, sums.G, self.weights.reshape(len(self.weights), *sums.N.shape), 0.0
+        )
         return np.asarray(np.abs(linear.sum(axis=0) / n).max(axis=0))
 
     def fit(self, dataset: OfflineDataset) -> DeterministicPolicy:
@@ -212,24 +215,40 @@ class ModelMLE:
 
     def fit(self, dataset: OfflineDataset) -> DeterministicPolicy:
         """Return the optimal policy of the model that is put together from the stages."""
-        chosen = [best(row, np.ones(len(row), dtype=np.bool_), self.ties) for row in self.log_likelihood(dataset)]
+        chosen = [
+            best(row, np.ones(len(row), dtype=np.bool_), self.ties) for row in self.log_likelihood(dataset)
+        ]
         stages = np.arange(len(chosen))
-        model = EpisodicMDP(
-            self.models.P[chosen, stages], self.models.r[chosen, stages], self.models.rho
-        )
+        model = EpisodicMDP(self.models.P[chosen, stages], self.models.r[chosen, stages], self.models.rho)
         policy = backward_induction(model).policy
         assert isinstance(policy, DeterministicPolicy)
         return policy
 
     def log_likelihood(self, dataset: OfflineDataset) -> Float[np.ndarray, "H M"]:
-        """Return the mean log likelihood of each stage and model; minus infinity where data are impossible."""
-        n = dataset.transition_counts.astype(np.float64)
-        visits, earned = n.sum(axis=3), np.zeros(n.shape[:3])
-        stage = np.broadcast_to(np.arange(dataset.horizon), dataset.actions.shape)
-        np.add.at(earned, (stage, dataset.states[:, :-1], dataset.actions), dataset.rewards)
-        moves = _cross_entropy(n, self.models.P).sum(axis=(2, 3, 4))
-        wins = _cross_entropy(earned, self.models.r) + _cross_entropy(visits - earned, 1 - self.models.r)
-        return np.asarray((moves + wins.sum(axis=(2, 3))).T / max(len(dataset), 1))
+        """Return the mean log likelihood of each stage and model; minus infinity if impossible."""
+        n, earned = transition_sums(dataset)
+        return log_likelihoods(self.models, n, earned) / max(len(dataset), 1)
+
+
+def transition_sums(
+    dataset: OfflineDataset,
+) -> tuple[Float[np.ndarray, "H S A S"], Float[np.ndarray, "H S A"]]:
+    """Return the counts of transitions and the sums of rewards."""
+    n = dataset.transition_counts.astype(np.float64)
+    earned = np.zeros(n.shape[:3])
+    stage = np.broadcast_to(np.arange(dataset.horizon), dataset.actions.shape)
+    np.add.at(earned, (stage, dataset.states[:, :-1], dataset.actions), dataset.rewards)
+    return n, earned
+
+
+def log_likelihoods(
+    models: FiniteModelClass, n: Float[np.ndarray, "H S A S"], earned: Float[np.ndarray, "H S A"]
+) -> Float[np.ndarray, "H M"]:
+    """Return the log likelihood of each stage and model for counts and sums of rewards."""
+    moves = _cross_entropy(n, models.P).sum(axis=(2, 3, 4))
+    losses = n.sum(axis=3) - earned
+    wins = _cross_entropy(earned, models.r) + _cross_entropy(losses, 1 - models.r)
+    return np.asarray((moves + wins.sum(axis=(2, 3))).T)
 
 
 def fitted_policy(candidates: Candidates, sums: ResidualSums, ties: str) -> DeterministicPolicy:
@@ -268,7 +287,9 @@ def checked_weights(weights: Any, functions: FiniteFunctionClass) -> Float[np.nd
     check_type("functions", functions, FiniteFunctionClass)
     array, shape = np.array(weights, dtype=np.float64), functions.Q.shape[1:]
     if array.ndim != 4 or not len(array) or array.shape[1:] != shape:
-        raise ValueError(f"weights must have shape (W, {', '.join(map(str, shape))}), W >= 1; got {array.shape}")
+        raise ValueError(
+            f"weights must have shape (W, {', '.join(map(str, shape))}), W >= 1; got {array.shape}"
+        )
     bad = ~(array >= 0)
     if bad.any():
         index = first_index(bad)
@@ -291,13 +312,11 @@ def _cross_entropy(counts: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def _empirical_optimum(dataset: OfflineDataset) -> DeterministicPolicy:
-    n = dataset.transition_counts.astype(np.float64)
-    visits, earned = n.sum(axis=3), np.zeros(n.shape[:3])
-    stage = np.broadcast_to(np.arange(dataset.horizon), dataset.actions.shape)
-    np.add.at(earned, (stage, dataset.states[:, :-1], dataset.actions), dataset.rewards)
-    H, S, A = visits.shape
+    n, earned = transition_sums(dataset)
+    visits = np.maximum(n.sum(axis=3), 1)
+    H, S, A = earned.shape
     actions, V = np.empty((H, S), dtype=np.int64), np.zeros(S)
     for h in range(H - 1, -1, -1):
-        Q = (earned[h] + n[h] @ V) / np.maximum(visits[h], 1)
+        Q = (earned[h] + n[h] @ V) / visits[h]
         actions[h], V = Q.argmax(axis=1), Q.max(axis=1)
     return DeterministicPolicy(actions, A)

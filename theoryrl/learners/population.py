@@ -1,9 +1,11 @@
 """GLOW, MABO.CR and HyGLOW without noise: expectations under the true model instead of averages.
 
 The algorithms' decisions then rest on the structure of the problem alone, and their theorems hold surely,
-at every round and for every tie rule. With ``gamma_t = gamma t`` (any gamma > 0) and ``alpha_t = a / gamma_t``::
+at every round and for every tie rule. With ``gamma_t = gamma t`` (any gamma > 0) and ``alpha_t = a /
+gamma_t``::
 
-    GLOW:     F_t = { f : E[residual_h(f) w' - alpha_t w'^2] <= 0 for all h and w },  E under the average of what was played;
+    GLOW:     F_t = { f : E[residual_h(f) w' - alpha_t w'^2] <= 0 for all h and w },
+              E under the average of what was played;
     MABO.CR:  min over f of max over w of sum_h ( |E[w'_h residual_h(f)]| - alpha E[w'_h^2] ),  E under mu.
 """
 
@@ -189,7 +191,17 @@ def play_glow(
     """Run the rounds with the given order of preference, levels of clipping and quadratic factors."""
     played, alive = np.zeros(len(clip), dtype=np.int64), np.zeros(len(clip), dtype=np.int64)
     done = _population_kernels.glow_rounds(
-        exact.residual, exact.d, exact.policy_of, order, clip, alpha, own, tolerance, count_alive, played, alive
+        exact.residual,
+        exact.d,
+        exact.policy_of,
+        order,
+        clip,
+        alpha,
+        own,
+        tolerance,
+        count_alive,
+        played,
+        alive,
     )
     if done < len(clip):
         raise RealizabilityError(f"no function survives round {done + 1}: the class does not hold Q*")

@@ -21,7 +21,8 @@ class that the slices are taken from has that many times N (times the number of 
 logarithm is what the confidence radius must pay for: weights that depend on the data through the counts
 are legal only because of it, and log N alone would not be.
 
-Source: Amortila, Foster, Jiang, Sekhari and Xie (2024), section 2 and appendix B; the computable modes are ours.
+Source: Amortila, Foster, Jiang, Sekhari and Xie (2024), section 2 and appendix B; the computable modes are
+ours.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from theoryrl.models import DeterministicPolicy, EpisodicMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
+from theoryrl.models import (
+    DeterministicPolicy,
+    EpisodicMDP,
+    FiniteFunctionClass,
+    FiniteModelClass,
+    Hypotheses,
+)
 from theoryrl.models._frozen import Frozen
 from theoryrl.models._validation import check_choice, check_count, check_flag, check_memory, real_array
 from theoryrl.solvers.coefficients.ratios import density_ratio, measure_array
@@ -75,9 +82,13 @@ class WeightClass(Frozen):
     def __post_init__(self) -> None:
         check_choice("mode", self.mode, MODES)
         check_flag("oracle", self.oracle)
-        d = measure_array("occupancies", real_array("occupancies", self.occupancies, ("M", "N", "H", "S", "A")))
+        d = measure_array(
+            "occupancies", real_array("occupancies", self.occupancies, ("M", "N", "H", "S", "A"))
+        )
         if self.mode == "mixture" and len(d) > 1:
-            raise ValueError(f"mode 'mixture' takes the occupancies of one model; got {len(d)} (use 'models')")
+            raise ValueError(
+                f"mode 'mixture' takes the occupancies of one model; got {len(d)} (use 'models')"
+            )
         sums = d.sum(axis=(3, 4))
         wrong = np.abs(sums - 1) > 1e-9 * d[0, 0, 0].size
         if wrong.any():
@@ -110,7 +121,11 @@ class WeightClass(Frozen):
 
     @classmethod
     def from_models(
-        cls, models: FiniteModelClass, functions: FiniteFunctionClass, mode: str = "models", oracle: bool = False
+        cls,
+        models: FiniteModelClass,
+        functions: FiniteFunctionClass,
+        mode: str = "models",
+        oracle: bool = False,
     ) -> WeightClass:
         """Return the class of the greedy policies of `functions` in the candidate models."""
         actions, policy_of = distinct_policies(functions)
@@ -126,9 +141,7 @@ class WeightClass(Frozen):
         return cls(mode, d, policy_of, oracle)
 
     @classmethod
-    def explicit(
-        cls, weights: Any, functions: FiniteFunctionClass, oracle: bool = False
-    ) -> WeightClass:
+    def explicit(cls, weights: Any, functions: FiniteFunctionClass, oracle: bool = False) -> WeightClass:
         """Return the class of the listed weights [W, H, S, A], whatever they are."""
         H, S, A = functions.Q.shape[1:]
         actions, policy_of = distinct_policies(functions)
@@ -206,9 +219,7 @@ def distinct_policies(
     return actions[first[order]], rank[inverse.ravel()]
 
 
-def model_hypotheses(
-    models: list[EpisodicMDP], extra: Any = None, oracle: bool = False
-) -> Hypotheses:
+def model_hypotheses(models: list[EpisodicMDP], extra: Any = None, oracle: bool = False) -> Hypotheses:
     """Return candidates F = {Q* of each model}, plus the functions extra[n, h, s, a] if given."""
     Q = np.stack([backward_induction(model).action_values for model in models])
     if extra is not None:

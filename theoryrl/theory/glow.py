@@ -54,7 +54,7 @@ THEOREMS = (
     ),
     Theorem(
         key="glow.potential",
-        statement="sum_t E_{d_t}[d_t / (d_1 + ... + d_t)] <= H_T sum max_t d_t <= H_T C_cov, after every round.",
+        statement="sum_t E_{d_t}[d_t / (d_1 + ... + d_t)] <= H_T sum max_t d_t <= H_T C_cov.",
         source="Lemma E.3, sharper; " + _PAGE + ", potential",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
@@ -156,14 +156,10 @@ THEOREMS = (
         series=spaces.population_series,
     ),
     Theorem(
-        key="glow.elimination",
-        statement="Noise-free, the only bad function is last played in round floor(a / (gamma epsilon)), if a >= epsilon.",
-        source=_PAGE + ", without noise",
-        kind=Kind.IDENTITY,
-        mark=Mark.OURS,
-        evidence=spaces.eliminations,
-        measured=lambda run: float(run.last),
-        bound=lambda run: float(run.predicted),
+        key="glow.elimination", statement="Noise-free, a bad function is last played in round floor(a /
+        (gamma epsilon)), if a >= epsilon.", source=_PAGE + ", without noise", kind=Kind.IDENTITY,
+        mark=Mark.OURS, evidence=spaces.eliminations, measured=lambda run: float(run.last), bound=lambda
+        run: float(run.predicted),
     ),
     Theorem(
         key="glow.realizability",
@@ -178,15 +174,10 @@ THEOREMS = (
         bound=lambda run: 1.0,
     ),
     Theorem(
-        key="glow.slack",
-        statement="With probability 1 - delta, survivors have E[residual w] <= (A / gamma_t) E[w^2] + B gamma_t L / M.",
-        source="Lemma E.2 (b), corrected; " + _PAGE + ", constants",
-        kind=Kind.HIGH_PROBABILITY,
-        mark=Mark.OURS,
-        delta=0.05,
-        evidence=spaces.sampled_runs,
-        measured=lambda run: run.column("slack"),
-        bound=lambda run: 1.0,
+        key="glow.slack", statement="With probability 1 - delta, E[residual w] <= (A / gamma_t) E[w^2] + B
+        gamma_t L / M survives.", source="Lemma E.2 (b), corrected; " + _PAGE + ", constants",
+        kind=Kind.HIGH_PROBABILITY, mark=Mark.OURS, delta=0.05, evidence=spaces.sampled_runs,
+        measured=lambda run: run.column("slack"), bound=lambda run: 1.0,
     ),
     Theorem(
         key="glow.regret",
@@ -234,7 +225,7 @@ THEOREMS = (
     ),
     Theorem(
         key="glow.tabular-optimum",
-        statement="Over all tabular functions, the mixed-integer program equals the best linear program of a policy.",
+        statement="Over tabular functions, the mixed-integer program is the best linear program of a policy.",
         source=_PAGE + ", all tabular functions",
         kind=Kind.IDENTITY,
         mark=Mark.OURS,
@@ -273,7 +264,7 @@ PAPER = Paper(
     authors="Philip Amortila, Dylan J. Foster, Nan Jiang, Ayush Sekhari, Tengyang Xie",
     venue="ICLR 2024",
     arxiv="2401.09681",
-    summary="Optimism over functions that density ratios do not refute: realizability and coverability suffice.",
+    summary="Optimism over what density ratios do not refute: realizability and coverability suffice.",
     learners=("glow",),
     theorems=THEOREMS,
 )

@@ -16,7 +16,7 @@ _COVERED = ("Q* is in F", "the ratios of the policies to the law of the data are
 THEOREMS = (
     Theorem(
         key="hyglow.clipping",
-        statement="CC grows with c, is at most c and the largest ratio, and bounds E_mu[w^2] and c Pr(w > c).",
+        statement="CC grows with c, is at most c and the largest ratio, and at least E_mu[w^2], c Pr(w > c).",
         source="Definition 4.3, Lemmas F.4 and F.5; " + _PAGE + ", clipping",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
@@ -27,7 +27,7 @@ THEOREMS = (
     ),
     Theorem(
         key="hyglow.potential",
-        statement="sum_t E_{d_t}[min(d_t / mu_t, gamma t)] / t <= (2 + gamma) C H_T, whatever the offline law.",
+        statement="sum_t E_{d_t}[min(d_t / mu_t, gamma t)] / t <= (2 + gamma) C H_T for any nu.",
         source="Theorem F.6, sharper; " + _PAGE + ", potential",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
@@ -73,7 +73,7 @@ THEOREMS = (
     ),
     Theorem(
         key="hyglow.population-regret",
-        statement="Noise-free: Reg_T <= (H H_T / gamma) ((a + 1)(2 + gamma) C_cov + 2 (a + 2) C_*), after every round.",
+        statement="Noise-free: Reg_T <= (H H_T / gamma) ((a + 1)(2 + gamma) C_cov + 2 (a + 2) C_*).",
         source="Corollary 4.1 without noise; " + _PAGE + ", H2O",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
@@ -98,12 +98,15 @@ THEOREMS = (
     ),
     Theorem(
         key="hyglow.fits",
-        statement="Fitted Q-iteration and maximum likelihood are CC-bounded, with the constants of their lemmas.",
+        statement="Fitted Q-iteration and maximum likelihood are CC-bounded, given their lemmas.",
         source="Theorems F.3 (with a = 6 / gamma and delta in the logarithm) and F.5",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         delta=0.05,
-        assumptions=("the classes are complete", "the lemmas on least squares and likelihood that the paper quotes"),
+        assumptions=(
+            "the classes are complete",
+            "the lemmas on least squares and likelihood that the paper quotes",
+        ),
         evidence=hybrid.fitted_samples,
         measured=lambda case: case.risk,
         bound=lambda case: case.bound,
@@ -111,7 +114,7 @@ THEOREMS = (
     ),
     Theorem(
         key="hyglow.regret",
-        statement="With probability 1 - delta, HyGLOW's regret is at most the explicit bound after every round.",
+        statement="With probability 1 - delta, HyGLOW's regret is at most the explicit bound, always.",
         source="Corollary 4.1 with constants; " + _PAGE + ", samples",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
@@ -130,7 +133,7 @@ PAPER = Paper(
     authors="Philip Amortila, Dylan J. Foster, Nan Jiang, Ayush Sekhari, Tengyang Xie",
     venue="ICLR 2024",
     arxiv="2401.09681",
-    summary="Offline data that cover one good policy make any clipped-coverage offline algorithm an online one.",
+    summary="With data that cover one good policy, offline algorithms with clipped coverage learn online.",
     learners=("h2o", "hyglow"),
     theorems=THEOREMS,
 )

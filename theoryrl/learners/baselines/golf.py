@@ -1,11 +1,14 @@
 """GOLF: global optimism with squared Bellman errors, for classes that are complete.
 
-For a joint class F and a class G that should hold all backups of F, with ``L_h(g, f) = sum (g - r - max f_{h+1})^2``::
+For a joint class F and a class G that should hold all backups of F, with
+``L_h(g, f) = sum (g - r - max f_{h+1})^2``::
 
-    F_t = { f in F : L_h(f_h, f) - min over g in G of L_h(g_h, f) <= beta for all h },   f_t optimistic in F_t.
+    F_t = { f in F : L_h(f_h, f) - min over g in G of L_h(g_h, f) <= beta for all h },
+    f_t optimistic in F_t.
 
 Source: Jin, Liu and Miryoosefi (2021), Algorithm 1, recalled, and Xie et al. (2023) for its regret under
-coverability; the constant in ``beta = c log(T H |F| |G| / delta)`` is recalled too, so runs carry no guarantee.
+coverability; the constant in ``beta = c log(T H |F| |G| / delta)`` is recalled too, so runs carry no
+guarantee.
 """
 
 from __future__ import annotations
@@ -113,10 +116,11 @@ class GOLF:
             If none does.
         """
         sums, F = state.sums, len(state.candidates)
-        values, alive = np.zeros(F), np.ones(F, dtype=np.bool_)
+        values: np.ndarray = np.zeros(F)
+        alive: np.ndarray = np.ones(F, dtype=np.bool_)
         if sums.episodes:
             excess = excess_loss(state)
-            alive = (excess <= state.beta).all(axis=0)
+            alive = np.asarray((excess <= state.beta).all(axis=0))
             if not alive.any():
                 h, f = (int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
                 raise RealizabilityError(

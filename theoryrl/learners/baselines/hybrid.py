@@ -7,13 +7,13 @@ each round on all offline and all online data, and its greedy policy without a b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from theoryrl.learners.candidates import Candidates, ResidualSums, check_ties, require_hypotheses
-from theoryrl.learners.hyglow import check_algorithm, named_algorithm, require_offline
-from theoryrl.learners.offline_fits import fitted_policy
+from theoryrl.learners.hyglow import check_algorithm, chosen_algorithm, require_offline
+from theoryrl.learners.offline_fits import OfflineAlgorithm, fitted_policy
 from theoryrl.models import MarkovPolicy
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
@@ -62,7 +62,9 @@ class HyQ:
         """Return the greedy policy of the regressions."""
         return EpisodicDecision(fitted_policy(state.candidates, state.sums, self.ties))
 
-    def update(self, state: FittedState, decision: EpisodicDecision, observation: Trajectories) -> FittedState:
+    def update(
+        self, state: FittedState, decision: EpisodicDecision, observation: Trajectories
+    ) -> FittedState:
         """Add the episode."""
         state.sums.add(state.candidates, observation)
         return state
@@ -94,7 +96,7 @@ class OfflineOnly:
         Tie rule of the named ones.
     """
 
-    offline: str | Any = "fqi"
+    offline: str | OfflineAlgorithm = "fqi"
     ties: str = "first"
 
     key: ClassVar[str] = "offline-only"
@@ -110,8 +112,7 @@ class OfflineOnly:
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> MarkovPolicy:
         """Return the learned policy."""
-        named = isinstance(self.offline, str)
-        algorithm = named_algorithm(self.offline, spec, "OfflineOnly", self.ties) if named else self.offline
+        algorithm = chosen_algorithm(self.offline, spec, "OfflineOnly", self.ties)
         policy: MarkovPolicy = algorithm.fit(require_offline(spec, "OfflineOnly", 1))
         return policy
 
@@ -119,6 +120,8 @@ class OfflineOnly:
         """Return the learned policy."""
         return EpisodicDecision(state)
 
-    def update(self, state: MarkovPolicy, decision: EpisodicDecision, observation: Trajectories) -> MarkovPolicy:
+    def update(
+        self, state: MarkovPolicy, decision: EpisodicDecision, observation: Trajectories
+    ) -> MarkovPolicy:
         """Learn nothing."""
         return state

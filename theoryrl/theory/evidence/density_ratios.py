@@ -131,7 +131,7 @@ class Plays(Evidence):
 
     @property
     def elliptic(self) -> Float[np.ndarray, " T"]:
-        """Largest ``sum over rounds of d_t / (d_1 + ... + d_{t-1} + C mu)`` of a pair, ``C mu = max_t d_t``."""
+        """Largest ``sum_t d_t / (d_1 + ... + d_{t-1} + C mu)`` of a pair, with ``C mu = max_t d_t``."""
         return np.cumsum(density_ratio(self.d, self.before + self.d.max(axis=0)), axis=0).max(axis=1)
 
     @property

@@ -11,15 +11,16 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.instances import defect_class, hybrid_lock, incomplete_hybrid
-from theoryrl.learners import MABOCR, FittedQIteration, HyGLOW, ModelMLE
+from theoryrl.learners import HyGLOW
+from theoryrl.learners.candidates import Candidates, ResidualSums
 from theoryrl.learners.glow_constants import hyglow_regret_bound, population_hyglow_bound
+from theoryrl.learners.offline_fits import fitted_indices, log_likelihoods, mabo_objective, smallest
 from theoryrl.learners.population import Expectations, PopulationRun, population_hyglow, population_mabo
 from theoryrl.models import (
     CandidateMDP,
     EpisodicMDP,
     FiniteFunctionClass,
     FiniteModelClass,
-    Hypotheses,
     Policy,
     RewardNoise,
 )
@@ -30,7 +31,6 @@ from theoryrl.solvers import (
     largest_ratio,
     occupancy_measure,
     policy_value,
-    simulate_episodes,
 )
 from theoryrl.theory.core import Evidence, Scope, credentials
 
@@ -222,60 +222,116 @@ class SampledRisk(Evidence):
     bound: float
 
 
-def mabo_samples(scope: Scope, make: Callable[..., MABOCR] = MABOCR) -> Iterator[SampledRisk]:
-    """Yield MABO.CR at delta = .05 on fresh data of a law that covers pi*."""
+@dataclass(frozen=True, eq=False)
+class ContextualData:
+    """Data of a contextual bandit (one stage), drawn as counts, so that n can be as large as bounds ask for.
+
+    Attributes
+    ----------
+    mdp
+        The bandit, with Bernoulli rewards.
+    mu
+        Law of the data: shape [1, S A].
+    n
+        Number of episodes.
+    N, earned
+        Counts and sums of rewards of the pairs: shape [1, S A].
+    """
+
+    mdp: EpisodicMDP
+    mu: Float[np.ndarray, "1 C"]
+    n: int
+    N: Float[np.ndarray, "1 C"]
+    earned: Float[np.ndarray, "1 C"]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, r: Float[np.ndarray, "S A"], n: int) -> ContextualData:
+        """Draw a law of contexts, a law of actions in each, and the data."""
+        S, A = r.shape
+        rho = rng.dirichlet(np.ones(S))
+        P = np.broadcast_to(rho, (1, S, A, S))
+        mdp = EpisodicMDP(P, r[None], rho, noise=RewardNoise("bernoulli"))
+        mu = (rho[:, None] * rng.dirichlet(np.full(A, 0.5), size=S)).reshape(1, -1)
+        N = rng.multinomial(n, mu[0])[None]
+        return cls(mdp, mu, n, N.astype(np.float64), rng.binomial(N, r.reshape(1, -1)).astype(np.float64))
+
+    def sums(self, candidates: Candidates) -> ResidualSums:
+        """Return the residual sums."""
+        Q = candidates.Q.reshape(*self.N.shape, -1)
+        return ResidualSums(self.N, self.N[..., None] * Q - self.earned[..., None], np.zeros(0), self.n)
+
+    @property
+    def transitions(self) -> tuple[Float[np.ndarray, "1 S A S"], Float[np.ndarray, "1 S A"]]:
+        """Counts of transitions, whose law all candidates share, in proportion to it; and sums of rewards."""
+        _, S, A = self.mdp.r.shape
+        return self.N.reshape(1, S, A, 1) * self.mdp.rho, self.earned.reshape(1, S, A)
+
+    def risk_and_cover(self, policy: Any, clip: float) -> tuple[float, float, float]:
+        """Return the risk of a policy, its clipped concentrability, and that of the optimal one."""
+        solution = backward_induction(self.mdp)
+        d = [occupancy_measure(self.mdp, p).reshape(1, -1) for p in (policy, solution.policy)]
+        own, best = stage_sums(np.stack(d), self.mu, clip)
+        return solution.start_value - policy_value(self.mdp, policy), float(own), float(best)
+
+
+def mabo_samples(scope: Scope, objective: Objective = mabo_objective) -> Iterator[SampledRisk]:
+    """Yield MABO.CR at delta = .05, with a bound below 1, on bandits and on one that needs the modulus."""
     rng = np.random.default_rng([scope.seed, 100])
-    n, delta = 2000, 0.05
     for index in range(scope.pick(92, 460)):
-        model = _noisy(defect_class(3, 2, 2, 12, oracle=True, seed=index))
-        exact = Expectations.of(model.mdp, model.hypotheses.functions)
-        uniform = Policy.uniform(3, 2)
-        mu = occupancy_measure(model.mdp, uniform).reshape(exact.d.shape[1:])
-        weights = density_ratio(exact.d, mu).reshape(-1, *model.mdp.r.shape)
-        gamma = float(10 ** rng.uniform(-4, 0))
-        learner = make(model.hypotheses.functions, weights, gamma, ties="last")
-        policy = learner.fit(simulate_episodes(model.mdp, uniform, n, rng))
-        risk, own = exact.benchmark - policy_value(model.mdp, policy), occupancy_measure(model.mdp, policy)
-        H, clip = model.mdp.horizon, gamma * n
-        L = math.log(6 * len(model.hypotheses.functions) * len(weights) * H / delta)
-        cc = stage_sums(np.stack([own.reshape(mu.shape), exact.best_occupancy]), mu, clip)
-        bound = (43 * cc[0] + 49 * cc[1]) / (3 * clip) + 164 / 3 * H * gamma * L
-        yield SampledRisk(f"{index}, gamma={gamma:.2g}", risk, float(bound), delta=delta)
+        r = 0.9 * rng.random((int(rng.integers(1, 4)), int(rng.integers(2, 4))))
+        others = np.where(rng.random((10, *r.shape)) < 0.4, rng.random((10, *r.shape)), r)
+        functions = FiniteFunctionClass(np.concatenate([r[None], others])[:, None])
+        data = ContextualData.draw(rng, r, 10**8)
+        yield sampled_mabo(f"contexts, {index}", "contexts", data, functions, objective)
+        r = np.array([[0.0, 0.9]])
+        functions = FiniteFunctionClass(np.stack([r, np.zeros((1, 2))])[:, None])
+        data = ContextualData.draw(rng, r, 10**8)
+        yield sampled_mabo(f"arms, {index}", "arms", data, functions, objective)
 
 
-def _noisy(model: CandidateMDP) -> CandidateMDP:
-    """Return the model and its functions with .9 of all rewards, drawn as Bernoulli numbers."""
-    mdp = EpisodicMDP(model.mdp.P, 0.9 * model.mdp.r, model.mdp.rho, noise=RewardNoise("bernoulli"))
-    functions = FiniteFunctionClass(0.9 * model.hypotheses.functions.Q)
-    return CandidateMDP(mdp, Hypotheses(functions, model.hypotheses.models, oracle=True))
+def sampled_mabo(
+    name: str, group: str, data: ContextualData, functions: FiniteFunctionClass, objective: Objective
+) -> SampledRisk:
+    """Return the risk of the last minimiser, at the gamma that balances the bound."""
+    delta = 0.05
+    candidates, exact = Candidates.of(functions), Expectations.of(data.mdp, functions)
+    L = math.log(6 * len(functions) * len(exact.d) / delta)
+    gamma = math.sqrt(92 / 3 / (164 / 3 * L * data.n))
+    clip, sums = gamma * data.n, data.sums(candidates)
+    weights = np.minimum(density_ratio(exact.d, data.mu), clip)
+    values = objective(sums.N / data.n, sums.G / data.n, weights, 8 / clip)
+    policy = candidates.policies[smallest(values, "last")]
+    risk, own, best = data.risk_and_cover(policy, clip)
+    bound = (43 * own + 49 * best) / (3 * clip) + 164 / 3 * gamma * L
+    return SampledRisk(name, risk, bound, group=group, delta=delta)
 
 
-def fitted_samples(scope: Scope) -> Iterator[SampledRisk]:
-    """Yield fitted Q-iteration and maximum likelihood on one-stage classes, where realisable is complete."""
+def fitted_samples(
+    scope: Scope, fit: Callable[..., np.ndarray] = fitted_indices, sign: int = 1
+) -> Iterator[SampledRisk]:
+    """Yield fitted Q-iteration and maximum likelihood on one stage, where a realisable class is complete."""
     rng = np.random.default_rng([scope.seed, 101])
-    n, delta, A = 1000, 0.05, 4
+    delta, F = 0.05, 10
     for index in range(scope.pick(92, 460)):
-        Q = rng.random((10, 1, 1, A))
-        mdp = EpisodicMDP(np.ones((1, 1, A, 1)), Q[0], np.ones(1), noise=RewardNoise("bernoulli"))
-        best = backward_induction(mdp).policy
-        mu = rng.dirichlet(np.ones(A))
-        behaviour = Policy(mu.reshape(1, 1, A))
-        data = simulate_episodes(mdp, behaviour, n, rng)
-        gamma = float(10 ** rng.uniform(-5, -1))
-        for name, algorithm, a, b in (
-            ("fqi", FittedQIteration(FiniteFunctionClass(Q)), 6.0, 1024 * math.log(2 * 10 / delta)),
-            ("mle", ModelMLE(_models(Q)), 6.0, 8 * math.log(10 / delta)),
+        Q = rng.random((F, 2, 3))
+        data = ContextualData.draw(rng, Q[0], 10**9)
+        candidates = Candidates.of(FiniteFunctionClass(Q[:, None]))
+        sums = data.sums(candidates)
+        likely = log_likelihoods(_models(Q, data.mdp.rho), *data.transitions)[0]
+        fitted = int(fit(candidates, sums, "first")[0])
+        for name, f, b in (
+            ("fqi", fitted, 1024 * math.log(2 * F / delta)),
+            ("mle", int((sign * likely).argmax()), 8 * math.log(F / delta)),
         ):
-            policy = algorithm.fit(data)
-            d = np.stack([occupancy_measure(mdp, p).reshape(1, A) for p in (policy, best)])
-            cc = stage_sums(d, mu[None], gamma * n)
-            bound = a / (gamma * n) * cc.sum() + b * gamma
-            risk = float(Q[0].max()) - policy_value(mdp, policy)
+            gamma = math.sqrt(12 / (b * data.n))
+            risk, own, best = data.risk_and_cover(candidates.policies[f], gamma * data.n)
+            bound = 6 / (gamma * data.n) * (own + best) + b * gamma
             yield SampledRisk(f"{name}, {index}", risk, float(bound), group=name, delta=delta)
 
 
-def _models(Q: np.ndarray) -> FiniteModelClass:
-    return FiniteModelClass(np.ones((len(Q), 1, 1, Q.shape[-1], 1)), Q, np.ones(1))
+def _models(Q: Float[np.ndarray, "F S A"], rho: Float[np.ndarray, " S"]) -> FiniteModelClass:
+    P = np.broadcast_to(rho, (len(Q), 1, *Q.shape[1:], len(rho)))
+    return FiniteModelClass(P, Q[:, None], rho)
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,4 +382,3 @@ def hyglow_runs(scope: Scope) -> Iterator[HyGlowRun]:
             **credentials(run.trace),
         )
         seed += 1
-

@@ -1,4 +1,4 @@
-"""Evidence on optimism over all tabular functions: programs against each other, and against finite classes."""
+"""Evidence on optimism over all tabular functions: programs and closed forms against each other."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def chi_squares(scope: Scope) -> Iterator[Sides]:
 def by_cuts(
     mdp: EpisodicMDP, mu: Float[np.ndarray, "H S A"], alpha: float, beta: float, policy: DeterministicPolicy
 ) -> float:
-    """Return the optimum over the functions that survive all weights, by adding the worst weight again and again."""
+    """Return the optimum over the functions that survive all weights, by adding the worst one by one."""
     weights = [np.ones(mu.shape)]
     for _ in range(CUTS):
         found = optimistic_program(mdp, mu, np.stack(weights), alpha, beta, policy=policy)
@@ -81,9 +81,7 @@ def by_cuts(
     return found.value
 
 
-def inclusions(
-    scope: Scope, value: Callable[..., float] | None = None
-) -> Iterator[Sides]:
+def inclusions(scope: Scope, value: Callable[..., float] | None = None) -> Iterator[Sides]:
     """Yield the optimistic value of a finite class, and that of all functions with the same weights."""
     rng = np.random.default_rng([scope.seed, 104])
     value = value or finite_optimum
@@ -105,11 +103,13 @@ def finite_optimum(
     beta: float,
     functions: FiniteFunctionClass,
 ) -> float:
-    """Return the largest start value of a surviving function of the class, tested as GLOW does; 0 if none is."""
+    """Return the largest start value of a function that survives GLOW's tests; 0 if none does."""
     H = mdp.horizon
     residual = np.moveaxis(exact_residuals(mdp, functions).reshape(len(functions), H, -1), 0, -1)
     law = mu.reshape(H, -1)
-    linear, square = residual_tests(law, law[..., None] * residual, weights.reshape(len(weights), H, -1), alpha)
+    linear, square = residual_tests(
+        law, law[..., None] * residual, weights.reshape(len(weights), H, -1), alpha
+    )
     alive = (linear - square[..., None] <= beta).all(axis=(0, 1))
     start = functions.Q[:, 0].max(axis=2) @ mdp.rho
     return float(start[alive].max(initial=0.0))
