@@ -1,7 +1,7 @@
 """Compiled rounds of GLOW and HyGLOW without noise.
 
-Functions and policies are given by their exact residuals ``residual[f, h, c]`` and occupancies ``d[n, h,
-c]``, where c runs over the pairs (s, a).
+Functions and policies are given by their exact residuals ``residual[f, h, c]`` and occupancies
+``d[n, h, c]``, where c runs over the pairs (s, a).
 """
 
 import numpy as np

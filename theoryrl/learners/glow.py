@@ -1,7 +1,8 @@
 """GLOW: global optimism with weights that are density ratios.
 
-Round t = 1, ..., T, with ``gamma_t = gamma t``, ``alpha_t = c_alpha / gamma_t``, ``beta_t = c_beta gamma_t
-L / (K (t - 1))``, ``L = log(6 |F| |W| T H / delta)`` and averages over the K (t - 1) episodes so far::
+Round t = 1, ..., T, with averages over the K (t - 1) episodes so far and ``L = log(6 |F| |W| T H / delta)``::
+
+    gamma_t = gamma t,    alpha_t = c_alpha / gamma_t,    beta_t = c_beta gamma_t L / (K (t - 1)),
 
     F_t = { f in F : mean(residual_h(f) w' - alpha_t w'^2) <= beta_t for all h and w in W },
                                                                        w' = min(w, gamma_t),
@@ -108,9 +109,11 @@ class GLOW:
     ties
         Which of several most optimistic functions is played: the ``"first"`` or the ``"last"`` of the class.
 
-    Notes ----- Diagnostics: ``function``, the number of the function that is played; ``upper``, its
-    estimated value; ``version_space``, how many survive; ``oracle_weights``, 1 if the weights were computed
-    with the true model.
+    Notes
+    -----
+    Diagnostics: ``function``, the number of the function that is played; ``upper``, its estimated value;
+    ``version_space``, how many survive; ``oracle_weights``, 1 if the weights were computed with the true
+    model.
 
     With ``weights="full"`` the class holds ratios of two policies and not their mixtures, which the
     regret theorem needs.

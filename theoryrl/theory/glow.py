@@ -156,10 +156,15 @@ THEOREMS = (
         series=spaces.population_series,
     ),
     Theorem(
-        key="glow.elimination", statement="Noise-free, a bad function is last played in round floor(a /
-        (gamma epsilon)), if a >= epsilon.", source=_PAGE + ", without noise", kind=Kind.IDENTITY,
-        mark=Mark.OURS, evidence=spaces.eliminations, measured=lambda run: float(run.last), bound=lambda
-        run: float(run.predicted),
+        key="glow.elimination",
+        statement="Noise-free, a bad function is last played in round floor(a / (gamma epsilon)).",
+        source=_PAGE + ", without noise",
+        kind=Kind.IDENTITY,
+        mark=Mark.OURS,
+        assumptions=("a >= epsilon; else round 1 is the last one",),
+        evidence=spaces.eliminations,
+        measured=lambda run: float(run.last),
+        bound=lambda run: float(run.predicted),
     ),
     Theorem(
         key="glow.realizability",
@@ -174,10 +179,15 @@ THEOREMS = (
         bound=lambda run: 1.0,
     ),
     Theorem(
-        key="glow.slack", statement="With probability 1 - delta, E[residual w] <= (A / gamma_t) E[w^2] + B
-        gamma_t L / M survives.", source="Lemma E.2 (b), corrected; " + _PAGE + ", constants",
-        kind=Kind.HIGH_PROBABILITY, mark=Mark.OURS, delta=0.05, evidence=spaces.sampled_runs,
-        measured=lambda run: run.column("slack"), bound=lambda run: 1.0,
+        key="glow.slack",
+        statement="W.p. 1 - delta, survivors have E[residual w] <= (A / gamma_t) E[w^2] + B gamma_t L / M.",
+        source="Lemma E.2 (b), corrected; " + _PAGE + ", constants",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        delta=0.05,
+        evidence=spaces.sampled_runs,
+        measured=lambda run: run.column("slack"),
+        bound=lambda run: 1.0,
     ),
     Theorem(
         key="glow.regret",

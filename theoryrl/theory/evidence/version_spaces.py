@@ -305,9 +305,8 @@ def elimination_curves(scope: Scope, make: Callable[..., GLOW] = GLOW) -> Iterat
     """Yield the episodes that a defect of size epsilon survives."""
     epsilons = np.array([0.1, 0.2, 0.4, 0.8])
     for constants in ("paper", "sharp"):
-        samples = [
-            [episodes_to_refute(float(e), lambda **o: make(constants=constants, **o))] for e in epsilons
-        ]
+        made = partial(make, constants=constants)
+        samples = [[episodes_to_refute(float(e), made)] for e in epsilons]
         yield Curve(constants, epsilons, np.array(samples), "defect", "episodes", exact=True)
 
 
