@@ -93,7 +93,10 @@ class ResidualSums:
 
     @classmethod
     def of_data(cls, candidates: Candidates, data: OfflineDataset) -> ResidualSums:
-        """Return the sums of a data set."""
+        """Return the sums of a data set; raise ValueError if it does not have the class's shape."""
+        sizes = (data.horizon, data.n_states, data.n_actions)
+        if sizes != candidates.Q.shape[:3]:
+            raise ValueError(f"dataset must have (H, S, A) = {candidates.Q.shape[:3]}; got {sizes}")
         sums = cls.empty(candidates)
         sums.add(candidates, Trajectories(data.states, data.actions, data.rewards))
         return sums

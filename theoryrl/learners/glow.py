@@ -18,6 +18,7 @@ Reinforcement Learning", Algorithm 1 and Theorem 3.1.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -176,6 +177,13 @@ class GLOW:
         T = math.ceil(spec.rounds / self.episodes)
         log_W = weights.log_size(T) + math.log(1 + self.scales)
         L = log_confidence(math.log(len(candidates)), log_W, T, spec.horizon, self.delta)
+        gamma = self.gamma or theory_gamma(model_coverability(weights), T, L, self.episodes)
+        if self.scales == 0 and self.pair.c_alpha >= gamma * T:
+            warnings.warn(
+                f"GLOW: gamma = {gamma:.3g} and T = {T} rounds leave alpha >= 1 throughout, so that no weight "
+                "of at least 1 can refute anything",
+                stacklevel=2,
+            )
         return GlowState(
             candidates=candidates,
             weights=weights,
@@ -184,7 +192,7 @@ class GLOW:
             chosen=0,
             alive=np.ones(len(candidates), dtype=np.bool_),
             held=0,
-            gamma=self.gamma or theory_gamma(model_coverability(weights), T, L, self.episodes),
+            gamma=gamma,
             L=L,
         )
 

@@ -226,6 +226,9 @@ class ModelMLE:
 
     def log_likelihood(self, dataset: OfflineDataset) -> Float[np.ndarray, "H M"]:
         """Return the mean log likelihood of each stage and model; minus infinity if impossible."""
+        sizes = (dataset.horizon, dataset.n_states, dataset.n_actions)
+        if sizes != self.models.r.shape[1:]:
+            raise ValueError(f"dataset must have (H, S, A) = {self.models.r.shape[1:]}; got {sizes}")
         n, earned = transition_sums(dataset)
         return log_likelihoods(self.models, n, earned) / max(len(dataset), 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +29,9 @@ from theoryrl.solvers.episodic.simulation import NO_BUDGET
 
 MAX_BLOCK = 1 << 14
 """Most episodes that one call simulates: bounds the memory of a block of trajectories."""
+
+REALIZED = 1e-9
+"""A function this close to Q* is Q*, up to the rounding of a recursion."""
 
 NO_DIAGNOSTICS: Mapping[str, float] = {}
 
@@ -202,7 +206,13 @@ class EpisodicProblem:
 
     @classmethod
     def from_candidates(cls, model: CandidateMDP, key: str) -> EpisodicProblem:
-        """Return the problem of a `CandidateMDP`; rewards are observed, not known."""
+        """Return the problem of a `CandidateMDP`; rewards are observed, not known.
+
+        Warns if no candidate function is Q*, which every theorem assumes.
+        """
+        error = np.abs(model.hypotheses.functions.Q - backward_induction(model.mdp).action_values)
+        if error.max(axis=(1, 2, 3)).min() > REALIZED:
+            warnings.warn(f"{key}: no candidate function is the optimal one", stacklevel=2)
         return cls(
             model.mdp,
             key,

@@ -265,7 +265,7 @@ def episodes_to_refute(epsilon: float, make: Callable[..., GLOW] = GLOW, episode
     best = math.inf
     for gamma in np.geomspace(1e-4, 0.1, 61):
         learner = make(weights="mixture", episodes=episodes, gamma=float(gamma))
-        state = learner.init(problem.spec(episodes), np.random.default_rng(0))
+        state = learner.init(problem.spec(10**9), np.random.default_rng(0))
         state.L = 25.0
         best = min(best, _first_refutation(learner, state, epsilon, episodes))
     return best * episodes
@@ -280,8 +280,8 @@ def _first_refutation(learner: GLOW, state: GlowState, epsilon: float, episodes:
     def refuted(t: int) -> bool:
         M = episodes * (t - 1)
         state.counts[0] = t - 1
-        state.sums.N[:], state.sums.G[:], state.sums.episodes = M, M * epsilon, M
-        return bool(learner.excess(state, t).max() > learner.radius(state, t))
+        state.sums.N[:], state.sums.G[..., 0], state.sums.episodes = M, M * epsilon, M
+        return bool(learner.excess(state, t)[..., 0].max() > learner.radius(state, t))
 
     low, high = 1, 2
     while not refuted(high):
@@ -295,9 +295,9 @@ def _first_refutation(learner: GLOW, state: GlowState, epsilon: float, episodes:
 
 
 def _one_pair(value: float) -> CandidateMDP:
-    """Return the model with one pair and no reward, and the function that promises a value."""
+    """Return the model with one pair and no reward, a function that promises a value, and Q* = 0."""
     mdp = EpisodicMDP(np.ones((1, 1, 1, 1)), np.zeros((1, 1, 1)), np.ones(1))
-    functions = FiniteFunctionClass(np.full((1, 1, 1, 1), value))
+    functions = FiniteFunctionClass(np.array([value, 0.0]).reshape(2, 1, 1, 1))
     return CandidateMDP(mdp, Hypotheses(functions, FiniteModelClass.from_models([mdp]), oracle=True))
 
 
