@@ -23,7 +23,7 @@ from theoryrl.models._validation import check_count, check_memory
 from theoryrl.solvers.episodic import backward_induction, simulate_episodes
 from theoryrl.solvers.weight_class import model_hypotheses
 
-BERNOULLI = RewardNoise("bernoulli")
+BERNOULLI = "bernoulli"
 
 
 def incomplete_class(oracle: bool = False) -> CandidateMDP:
@@ -51,10 +51,14 @@ def incomplete_class(oracle: bool = False) -> CandidateMDP:
     r = np.zeros((2, 2, 2))
     r[1] = [[0.95, 0.05], [0.5, 0.5]]
     rho = np.full(2, 0.5)
-    mdp = EpisodicMDP(P, r, rho, noise=BERNOULLI)
+    mdp = EpisodicMDP(P, r, rho, noise=RewardNoise(BERNOULLI))
     bad = np.array([[[0.52, 0.52], [0.97, 0.97]], [[0.0, 0.05], [0.5, 0.5]]])
     best = backward_induction(mdp).action_values
-    models = [mdp] if oracle else [mdp, EpisodicMDP(P[:, ::-1], r[:, ::-1, ::-1], rho, noise=BERNOULLI)]
+    models = (
+        [mdp]
+        if oracle
+        else [mdp, EpisodicMDP(P[:, ::-1], r[:, ::-1, ::-1], rho, noise=RewardNoise(BERNOULLI))]
+    )
     functions = FiniteFunctionClass(np.stack([best, bad]))
     return CandidateMDP(mdp, Hypotheses(functions, FiniteModelClass.from_models(models), oracle=oracle))
 
@@ -108,7 +112,7 @@ def _lock_model(code: np.ndarray, good: np.ndarray, horizon: int) -> EpisodicMDP
             P[h, :, a] = np.where(open_[:, None], laws[0], laws[1])
             if h == horizon - 1:
                 r[h, :, a] = 0.9 * open_
-    return EpisodicMDP(P, r, np.full(S, 1 / S), noise=BERNOULLI)
+    return EpisodicMDP(P, r, np.full(S, 1 / S), noise=RewardNoise(BERNOULLI))
 
 
 def hybrid_lock(
@@ -159,7 +163,7 @@ def _observed_lock(horizon: int, n_actions: int, right: int) -> EpisodicMDP:
     P[..., 1] = 1
     P[:, 0, right] = 1, 0
     r[-1, 0, right] = 0.9
-    return EpisodicMDP(P, r, np.array([1.0, 0.0]), noise=BERNOULLI)
+    return EpisodicMDP(P, r, np.array([1.0, 0.0]), noise=RewardNoise(BERNOULLI))
 
 
 def _spurious(best: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -224,7 +228,7 @@ def _branches(order: tuple[int, int, int]) -> EpisodicMDP:
     for a, branch in enumerate(order):
         P[0, 0, a, 1 + branch] = 1
     r[1, 1, 0], r[1, 3] = 0.9, 0.45
-    return EpisodicMDP(P, r, np.eye(4)[0], noise=BERNOULLI)
+    return EpisodicMDP(P, r, np.eye(4)[0], noise=RewardNoise(BERNOULLI))
 
 
 def defect_class(

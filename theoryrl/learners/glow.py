@@ -180,8 +180,8 @@ class GLOW:
         gamma = self.gamma or theory_gamma(model_coverability(weights), T, L, self.episodes)
         if self.scales == 0 and self.pair.c_alpha >= gamma * T:
             warnings.warn(
-                f"GLOW: gamma = {gamma:.3g} and T = {T} rounds leave alpha >= 1 throughout, so that no weight "
-                "of at least 1 can refute anything",
+                f"GLOW: gamma = {gamma:.3g} and T = {T} rounds leave alpha >= 1 throughout, so that no "
+                "weight of at least 1 can refute anything",
                 stacklevel=2,
             )
         return GlowState(
