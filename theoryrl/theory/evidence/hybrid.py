@@ -302,7 +302,7 @@ def sampled_mabo(
     values = objective(sums.N / data.n, sums.G / data.n, weights, 8 / clip)
     policy = candidates.policies[smallest(values, "last")]
     risk, own, best = data.risk_and_cover(policy, clip)
-    bound = (43 * own + 49 * best) / (3 * clip) + 164 / 3 * gamma * L
+    bound = (43 * own + 46 * best) / (3 * clip) + 164 / 3 * gamma * L
     return SampledRisk(name, risk, bound, group=group, delta=delta)
 
 
