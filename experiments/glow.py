@@ -311,3 +311,69 @@ def weights(setting: Setting) -> Part:
         state = quiet(lambda made=learner: Run(as_problem(model), made, rounds * K, 0)).state
         size = state.weights.log_size(rounds)
         never = lifetime(last, rounds * K)
+        rows.append([name, f"{size:.1f}", f"{final.mean():.4f} ± {final.std(ddof=1):.4f}", never])
+        numbers[name] = {"final": final.tolist(), "last": last.tolist(), "log_size": size, "seconds": seconds}
+    axes[0].set(xscale="log", xlabel="episode", ylabel="regret per episode", ylim=(-0.01, 0.5))
+    axes[0].set_title(f"γ = 0.3, sharp constants, {seeds} seeds")
+    outside_legend(figure, axes[0], 2)
+    header = ["weights", "log |W|", f"regret per episode at {rounds * K:,}", "last bad episode"]
+    return Part(figure, header, rows, numbers)
+
+
+# The bound.
+
+
+def bound(setting: Setting) -> Part:
+    """Regret bounds over gamma, and where they begin to say something."""
+    H, C, delta = 2, 1.5, 0.05
+    gammas = np.geomspace(1e-5, 1, setting.scope.pick(30, 120))
+    figure, axes = panels(1, 2, 4.6, 3.6)
+    rows, numbers = [], dict[str, Any]()
+    T = 10**5
+    for i, constants in enumerate(("paper", "sharp")):
+        for K, dash in ((1, "-"), (1000, "--")):
+            L = log_confidence(math.log(2), mixture_log_size(2, T), T, H, delta)
+            values = [float(glow_regret_bound(T, H, C, float(g), L, K, constants)[-1]) / T for g in gammas]
+            axes[0].plot(gammas, values, color=COLOURS[i], linestyle=dash, label=f"{constants}, K = {K}")
+            best = float(gammas[int(np.argmin(values))])
+            start = {}
+            for k in (1, K):
+                curve = glow_regret_bound(T, H, C, best, L, k, constants)
+                t = np.arange(1, T + 1)
+                start[k] = int(np.argmax(curve < t)) + 1 if (curve < t).any() else None
+            begins = "later than T" if start[K] is None else f"{start[K]:,}"
+            rows.append([f"{constants}, K = {K}", f"{best:.2g}", f"{min(values):.3f}", begins])
+            numbers[f"{constants}, K = {K}"] = {"gamma": gammas.tolist(), "per_round": values}
+    axes[0].axhline(1, color="#666666", linestyle=":")
+    axes[0].set(xscale="log", yscale="log", xlabel="γ", title=f"bound / T at T = {T:,}", ylim=(0.01, 100))
+    t = np.arange(1, T + 1)
+    for i, constants in enumerate(("paper", "sharp")):
+        for K, dash in ((1, "-"), (1000, "--")):
+            gamma = min(
+                1.0, math.sqrt(C * K / (T * log_confidence(0.7, mixture_log_size(2, T), T, H, delta)))
+            )
+            L = log_confidence(math.log(2), mixture_log_size(2, T), T, H, delta)
+            curve = glow_regret_bound(T, H, C, gamma, L, K, constants)
+            shown = log_points(T) - 1
+            axes[1].plot(t[shown], curve[shown] / t[shown], color=COLOURS[i], linestyle=dash)
+    axes[1].axhline(1, color="#666666", linestyle=":", label="trivial")
+    axes[1].axhline(0.45, color="#666666", linestyle="--", label="nothing is eliminated")
+    axes[1].set(xscale="log", yscale="log", xlabel="round", title="bound per round at the theorem's γ")
+    for ax in axes:
+        ax.legend(frameon=False, fontsize="small")
+    header = ["constants", "best γ", f"bound per round at T = {T:,}", "below the trivial one from round"]
+    return Part(figure, header, rows, numbers)
+
+
+PARTS = {
+    "incomplete": incomplete,
+    "observations": observations,
+    "rank": rank,
+    "population": population,
+    "ablations": ablations,
+    "weights": weights,
+    "bound": bound,
+}
+
+if __name__ == "__main__":
+    run("glow", PARTS, __doc__)

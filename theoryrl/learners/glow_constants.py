@@ -18,6 +18,7 @@ proof is on the GLOW page.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ class GlowConstants(NamedTuple):
     c_beta: float
 
     @classmethod
+    @lru_cache(maxsize=64)
     def named(cls, name: str, practical: tuple[float, float]) -> GlowConstants:
         """Return the constants of a name; ``"practical"`` stands for the given pair."""
         check_choice("constants", name, CHOICES)
