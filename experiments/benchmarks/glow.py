@@ -100,13 +100,14 @@ def main() -> None:
         taken = seconds_of(run, repetitions)
         medians[name] = float(np.median(taken))
         rows.append([name, *(f"{number:.3f}" for number in (np.median(taken), taken.min(), taken.max()))])
+    relative = medians[next(iter(runs))] / medians["the same in plain NumPy"]
     last = int((play(two, learner, ROUNDS * K).stretch_values < 0.5).sum())
     body = f"""Whole runs, exact values of every policy included, one thread; {repetitions} repetitions
 after one that is not counted. The machine was shared with much other work.
 
 {table(["run", "seconds, median", "min", "max"], rows)}
-The plain version is for this instance only, draws the episodes of a round at once, and keeps the same sums.
-GLOW takes {medians[next(iter(runs))] / medians["the same in plain NumPy"]:.2f} times as long in this run, in which
+The plain version is for this instance only, draws the episodes of a round at once, and keeps the same
+sums. GLOW takes {relative:.2f} times as long in this run; in that time
 it also scores its policies and keeps a trace. They play the bad function in {last} and {plain_glow(ROUNDS)}
 rounds (with other random numbers)."""
     write_page("glow", "GLOW: speed", body, COMMAND)

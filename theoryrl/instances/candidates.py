@@ -5,8 +5,6 @@ and the true model is the first candidate, so that a learner that gives ties to 
 help.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from theoryrl.models import (
