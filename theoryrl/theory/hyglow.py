@@ -28,7 +28,7 @@ THEOREMS = (
     Theorem(
         key="hyglow.potential",
         statement="sum_t E_{d_t}[min(d_t / mu_t, gamma t)] / t <= (2 + gamma) C H_T for any nu.",
-        source="Theorem F.6, sharper; " + _PAGE + ", potential",
+        source="Theorem F.6, sharper; " + _PAGE + ", H2O",
         kind=Kind.INEQUALITY,
         mark=Mark.OURS,
         tolerance=1e-11,
