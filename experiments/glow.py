@@ -316,7 +316,12 @@ def weights(setting: Setting) -> Part:
     axes[0].set(xscale="log", xlabel="episode", ylabel="regret per episode", ylim=(-0.01, 0.5))
     axes[0].set_title(f"γ = 0.3, sharp constants, {seeds} seeds")
     outside_legend(figure, axes[0], 2)
-    header = ["weights", "log |W|", f"regret per episode at {rounds * K:,}", "last bad episode"]
+    header = [
+        "weights",
+        "logarithm of the size of W",
+        f"regret per episode at {rounds * K:,}",
+        "last bad episode",
+    ]
     return Part(figure, header, rows, numbers)
 
 
