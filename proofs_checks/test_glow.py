@@ -293,7 +293,7 @@ def test_a_wrong_sign_of_the_quadratic_term_loses_the_optimum() -> None:
 
 def test_a_wrong_sign_of_the_radius_loses_the_optimum() -> None:
     learner = Lenient(episodes=50, gamma=1.0, beta_sign=-1.0, constants="sharp", ties="last")
-    assert caught("glow.realizability", audited(learner, 10, OptimumAudit))
+    assert caught("glow.sharp-realizability", audited(learner, 10, OptimumAudit))
 
 
 @dataclass(frozen=True)
@@ -308,7 +308,7 @@ class NoBernsteinTerm(Lenient):
 def test_without_the_quadratic_term_the_optimum_is_lost() -> None:
     learner = NoBernsteinTerm(episodes=20_000, gamma=0.01, ties="last")
     pieces = audited(learner, 60, OptimumAudit)
-    assert caught("glow.realizability", pieces, allow_unguaranteed=True)
+    assert caught("glow.sharp-realizability", pieces, allow_unguaranteed=True)
 
 
 @dataclass(frozen=True)

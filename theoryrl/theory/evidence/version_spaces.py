@@ -15,7 +15,7 @@ from jaxtyping import Float
 from theoryrl.instances import defect_class, hybrid_lock, incomplete_class
 from theoryrl.learners import GLOW, population_glow
 from theoryrl.learners.glow import GlowState
-from theoryrl.learners.glow_constants import glow_regret_bound, population_bounds
+from theoryrl.learners.glow_constants import NAMED, glow_regret_bound, population_bounds
 from theoryrl.learners.population import Expectations, PopulationRun
 from theoryrl.models import CandidateMDP, EpisodicMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
 from theoryrl.models.episodic import RewardNoise
@@ -201,6 +201,11 @@ class GlowRun(Evidence):
     def rounds(self) -> Float[np.ndarray, " T"]:
         """1, ..., T, the trivial bound."""
         return np.arange(1.0, len(self.regret) + 1)
+
+
+def has_printed_constants(run: GlowRun) -> bool:
+    """Whether a run has the constants of the paper."""
+    return bool(run.constants == NAMED["paper"])
 
 
 def audited_glow(
