@@ -37,7 +37,7 @@ from theoryrl.learners.candidates import (
     residual_tests,
 )
 from theoryrl.learners.glow_constants import GlowConstants, log_confidence, theory_gamma
-from theoryrl.models import MixturePolicy
+from theoryrl.models import Hypotheses, MixturePolicy
 from theoryrl.models._validation import check_choice, check_count, check_fraction, check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers import WeightClass
@@ -165,25 +165,13 @@ class GLOW:
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> GlowState:
         """Return the state without data."""
         hypotheses = require_hypotheses(spec, "GLOW")
-        weights = self.weights
-        if not isinstance(weights, WeightClass):
-            weights = WeightClass.from_models(
-                hypotheses.models, hypotheses.functions, weights, hypotheses.oracle
-            )
-        elif weights.shape != spec.shape or len(weights.policy_of) != len(hypotheses.functions):
-            raise ValueError(f"weights must be made for (H, S, A) = {spec.shape} and "
-                             f"{len(hypotheses.functions)} functions; got {weights!r}")  # fmt: skip
+        weights = self._weights_for(hypotheses)
         candidates = Candidates.of(hypotheses.functions)
         T = math.ceil(spec.rounds / self.episodes)
         log_W = weights.log_size(T) + math.log(1 + self.scales)
         L = log_confidence(math.log(len(candidates)), log_W, T, spec.horizon, self.delta)
         gamma = self.gamma or theory_gamma(model_coverability(weights), T, L, self.episodes)
-        if self.scales == 0 and self.pair.c_alpha >= gamma * T:
-            warnings.warn(
-                f"GLOW: gamma = {gamma:.3g} and T = {T} rounds leave alpha >= 1 throughout, so that no "
-                "weight of at least 1 can refute anything",
-                stacklevel=2,
-            )
+        self._warn_if_idle(gamma, T)
         return GlowState(
             candidates=candidates,
             weights=weights,
@@ -195,6 +183,24 @@ class GLOW:
             gamma=gamma,
             L=L,
         )
+
+    def _weights_for(self, hypotheses: Hypotheses) -> WeightClass:
+        """Return the weight class; raise ValueError if a given one is not made for the functions."""
+        functions, weights = hypotheses.functions, self.weights
+        if not isinstance(weights, WeightClass):
+            return WeightClass.from_models(hypotheses.models, functions, weights, hypotheses.oracle)
+        if weights.shape != functions.Q.shape[1:] or len(weights.policy_of) != len(functions):
+            raise ValueError(f"weights must be made for {functions!r}; got {weights!r}")
+        return weights
+
+    def _warn_if_idle(self, gamma: float, T: int) -> None:
+        """Warn if alpha is at least 1 in all T rounds."""
+        if self.scales == 0 and self.pair.c_alpha >= gamma * T:
+            warnings.warn(
+                f"GLOW: gamma = {gamma:.3g} and T = {T} rounds leave alpha >= 1 throughout, so that no "
+                "weight of at least 1 can refute anything",
+                stacklevel=3,
+            )
 
     def plan(self, state: GlowState) -> EpisodicDecision:
         """Return the greedy policy of the most optimistic function that survives.
