@@ -287,7 +287,7 @@ class Lenient(Flipped):
 
 
 def test_a_wrong_sign_of_the_quadratic_term_loses_the_optimum() -> None:
-    learner = Lenient(episodes=200, gamma=1.0, alpha_sign=-1.0, ties="last")
+    learner = Lenient(episodes=2000, gamma=1.0, alpha_sign=-1.0, ties="last")
     assert caught("glow.realizability", audited(learner, 10, OptimumAudit))
 
 

@@ -83,7 +83,7 @@ def test_a_confidence_of_experiment_a_is_25_and_the_bad_function_lives_368_round
     learner = GLOW(weights="mixture", episodes=400, gamma=0.07, ties="last")
     run = Run(as_problem(incomplete_class(oracle=True)), learner, 600 * 400, 0)
     assert run.state.L == pytest.approx(25.4, abs=0.05)
-    trace = run.advance().trace
+    trace = run.advance(400 * 400).trace
     assert int((trace.stretch_values < 0.5).sum()) in range(360, 380)
     assert (trace.diagnostics["oracle_weights"] == 1).all()
 
