@@ -17,10 +17,29 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
-from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.bandits import (
+    KLUCB,
+    UCB1,
+    Exp3,
+    FixedArm,
+    SuccessiveHalving,
+    ThompsonSampling,
+    TsallisINF,
+)
+from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.golf import GOLF
 from theoryrl.learners.baselines.hybrid import HyQ, OfflineOnly, OnlineFQI
-from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
+from theoryrl.learners.baselines.off_dynamics import (
+    DRLSVIUCB,
+    DRPVI,
+    LSVIUCB,
+    PEVI,
+    R2PVI,
+    RPO,
+    VADRPVI,
+    RobustUCBVI,
+    WeDriveU,
+)
 from theoryrl.learners.baselines.preference import (
     EGPO,
     INPO,
@@ -50,6 +69,7 @@ from theoryrl.learners.candidates import RealizabilityError
 from theoryrl.learners.dr_rpo import DRRPO
 from theoryrl.learners.glow import GLOW
 from theoryrl.learners.hyglow import H2O, HyGLOW
+from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -80,6 +100,11 @@ _ALL: tuple[type[Any], ...] = (
     LSVIUCB,
     RPO,
     WeDriveU,
+    RobustUCBVI,
+    PEVI,
+    DRPVI,
+    R2PVI,
+    VADRPVI,
     NashMP,
     NashProx,
     NashMPPG,
@@ -105,6 +130,7 @@ _ALL: tuple[type[Any], ...] = (
     InterleavedOracle,
     LookaheadOracle,
     TsallisINF,
+    SuccessiveHalving,
     BinnedTsallisINF,
     ChebCB,
     UCB1,
@@ -125,6 +151,12 @@ _ALL: tuple[type[Any], ...] = (
     HyQ,
     OnlineFQI,
     OfflineOnly,
+    MEXGame,
+    MEXGameModelFree,
+    GreedyGame,
+    PosteriorGame,
+    NashVI,
+    VIULCB,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -133,6 +165,7 @@ __all__ = [
     "BPIUCBVI",
     "DOPE",
     "DRLSVIUCB",
+    "DRPVI",
     "DRRPO",
     "EGPO",
     "GLOW",
@@ -147,11 +180,15 @@ __all__ = [
     "MMD",
     "MPO",
     "OMWU",
+    "PEVI",
     "PSRL",
+    "R2PVI",
     "RPO",
     "SPO",
     "UCB1",
     "UCBVI",
+    "VADRPVI",
+    "VIULCB",
     "AlwaysBaseline",
     "BinnedTsallisINF",
     "BlockingUCB",
@@ -164,6 +201,7 @@ __all__ = [
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GreedyGame",
     "GreedyOracle",
     "HyGLOW",
     "HyQ",
@@ -171,6 +209,8 @@ __all__ = [
     "IteratedReference",
     "LearnedBaseline",
     "LookaheadOracle",
+    "MEXGame",
+    "MEXGameModelFree",
     "ModelMLE",
     "NashEMA",
     "NashMD",
@@ -178,6 +218,7 @@ __all__ = [
     "NashMP",
     "NashMPPG",
     "NashProx",
+    "NashVI",
     "OfflineAlgorithm",
     "OfflineOnly",
     "OnlineFQI",
@@ -188,13 +229,16 @@ __all__ = [
     "OracleMixture",
     "PeriodicOracle",
     "PeriodicUCB",
+    "PosteriorGame",
     "QueueSPO",
     "RandomOffsetsOracle",
     "RealizabilityError",
     "RelaxationTuner",
     "RewardModelLearner",
+    "RobustUCBVI",
     "RoundRobinOracle",
     "StepMix",
+    "SuccessiveHalving",
     "ThompsonSampling",
     "TrajectoryRewardModel",
     "TrajectorySPO",

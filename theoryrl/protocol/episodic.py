@@ -183,7 +183,7 @@ class EpisodicProblem:
         if self.threshold is not None:
             check_real("threshold", self.threshold)
         if self.offline is not None:
-            _check_data(self.offline, self.mdp)
+            check_data(self.offline, self.mdp)
         if self.behaviour is not None:
             check_sizes(self.mdp, self.behaviour)
         if self.baseline is None:
@@ -259,7 +259,7 @@ class EpisodicProblem:
         return EpisodicEnvironment(self._simulator, streams)
 
 
-def _check_data(data: OfflineDataset, mdp: EpisodicMDP) -> None:
+def check_data(data: OfflineDataset, mdp: EpisodicMDP) -> None:
     """Raise unless the data have the model's numbers of stages, states and actions."""
     sizes = (data.horizon, data.n_states, data.n_actions)
     if sizes != mdp.r.shape:
