@@ -111,9 +111,8 @@ def read_model(model: str) -> Any:
     with complaints_about("FILE.npz|NAME"):
         is_file = Path(model).suffix == ".npz" or Path(model).is_file()
         problem = models.load(model) if is_file else build_instance(model)
-        if type(problem) not in solvers.METHODS and not isinstance(
-            problem, models.ConservativeMDP | models.CandidateGame
-        ):
+        wrapped = models.ConservativeMDP | models.CandidateMDP | models.CandidateGame
+        if type(problem) not in solvers.METHODS and not isinstance(problem, wrapped):
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
     return problem
 
@@ -123,6 +122,7 @@ def robust_model(
 ) -> RobustMDP | RobustLinearMDP:
     """Return the model with the set that the text names around each of its rows, or of its factors."""
     from theoryrl.models import (
+        CandidateMDP,
         ConservativeMDP,
         DiscountedMDP,
         EpisodicMDP,
@@ -138,7 +138,7 @@ def robust_model(
             )
         model = problem.surrounded(Uncertainty.parse(uncertainty, problem.n_states))
         return model.replaced(temperature=temperature) if temperature else model
-    nominal = problem.mdp if isinstance(problem, ConservativeMDP) else problem
+    nominal = problem.mdp if isinstance(problem, ConservativeMDP | CandidateMDP) else problem
     if not isinstance(nominal, EpisodicMDP | DiscountedMDP):
         raise TypeError(f"needs an episodic, discounted or linear model; got {nominal!r}")
     sets = Uncertainty.parse(uncertainty, nominal.n_states)
@@ -149,7 +149,7 @@ def chosen_options(problem: Any, method: str, tol: float | None, progress: bool)
     """Return the options for the solver, and refuse those that it does not have."""
     from theoryrl import models, solvers
 
-    if isinstance(problem, models.ConservativeMDP):
+    if isinstance(problem, models.ConservativeMDP | models.CandidateMDP):
         problem = problem.mdp
     if isinstance(problem, models.CandidateGame):
         problem = problem.game

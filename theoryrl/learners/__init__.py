@@ -38,6 +38,8 @@ from theoryrl.learners.baselines.bandits import (
     TsallisINF,
 )
 from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
+from theoryrl.learners.baselines.golf import GOLF
+from theoryrl.learners.baselines.hybrid import HyQ, OfflineOnly, OnlineFQI
 from theoryrl.learners.baselines.off_dynamics import (
     DRLSVIUCB,
     DRPVI,
@@ -74,11 +76,16 @@ from theoryrl.learners.baselines.recovering import (
     UCBGreedy,
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
+from theoryrl.learners.candidates import RealizabilityError
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.glow import GLOW
+from theoryrl.learners.hyglow import H2O, HyGLOW
 from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.offline_fits import MABO, MABOCR, FittedQIteration, ModelMLE, OfflineAlgorithm
+from theoryrl.learners.population import population_glow, population_hyglow, population_mabo
 from theoryrl.learners.rbocpd_ucrl2 import RBOCPDUCRL2
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
@@ -149,6 +156,13 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    GLOW,
+    H2O,
+    HyGLOW,
+    GOLF,
+    HyQ,
+    OnlineFQI,
+    OfflineOnly,
     MEXGame,
     MEXGameModelFree,
     GreedyGame,
@@ -177,11 +191,16 @@ __all__ = [
     "DRPVI",
     "DRRPO",
     "EGPO",
+    "GLOW",
+    "GOLF",
+    "H2O",
     "INPO",
     "KLUCB",
     "KLUCRL",
     "LEARNERS",
     "LSVIUCB",
+    "MABO",
+    "MABOCR",
     "MMD",
     "MPO",
     "OMWU",
@@ -208,17 +227,21 @@ __all__ = [
     "DuellingHedge",
     "EpsMix",
     "Exp3",
+    "FittedQIteration",
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
     "GreedyGame",
     "GreedyOracle",
+    "HyGLOW",
+    "HyQ",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
     "LookaheadOracle",
     "MEXGame",
     "MEXGameModelFree",
+    "ModelMLE",
     "NashEMA",
     "NashMD",
     "NashMDPG",
@@ -226,6 +249,9 @@ __all__ = [
     "NashMPPG",
     "NashProx",
     "NashVI",
+    "OfflineAlgorithm",
+    "OfflineOnly",
+    "OnlineFQI",
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
@@ -237,6 +263,7 @@ __all__ = [
     "PosteriorGame",
     "QueueSPO",
     "RandomOffsetsOracle",
+    "RealizabilityError",
     "RelaxationTuner",
     "RewardModelLearner",
     "RobustUCBVI",
@@ -251,4 +278,7 @@ __all__ = [
     "UCRL2Restarts",
     "WeDriveU",
     "learn_baseline",
+    "population_glow",
+    "population_hyglow",
+    "population_mabo",
 ]

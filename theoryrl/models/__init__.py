@@ -4,7 +4,7 @@ from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
-from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
+from theoryrl.models.hypotheses import CandidateMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
 from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
 from theoryrl.models.layouts import (
@@ -45,6 +45,7 @@ from theoryrl.models.uncertainty import Uncertainty
 __all__ = [
     "AverageRewardMDP",
     "CandidateGame",
+    "CandidateMDP",
     "ConservativeMDP",
     "ConstrainedMDP",
     "DeterministicPolicy",
@@ -55,6 +56,7 @@ __all__ = [
     "FiniteMemoryPolicy",
     "FiniteModelClass",
     "HistoryPolicy",
+    "Hypotheses",
     "ImplicitMDP",
     "IndexRule",
     "LinearMDP",

@@ -25,7 +25,7 @@ from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
-from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
+from theoryrl.models.hypotheses import CandidateMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.markov_game import (
@@ -56,6 +56,7 @@ KINDS: Mapping[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         AverageRewardMDP,
+        CandidateMDP,
         ConservativeMDP,
         ConstrainedMDP,
         DeterministicPolicy,
@@ -63,6 +64,7 @@ KINDS: Mapping[str, type[Any]] = {
         EpisodicMDP,
         FiniteFunctionClass,
         FiniteModelClass,
+        Hypotheses,
         LinearMDP,
         HistoryPolicy,
         LinearSystems,

@@ -8,6 +8,7 @@ from typing import Any
 from theoryrl.models import (
     AverageRewardMDP,
     CandidateGame,
+    CandidateMDP,
     ConservativeMDP,
     EpisodicMDP,
     LossTable,
@@ -70,6 +71,7 @@ from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    CandidateMDP: (EpisodicProblem.from_candidates, "candidates"),
     RobustLinearMDP: (OffDynamicsProblem, "off-dynamics"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),

@@ -10,6 +10,7 @@ from theoryrl._registry import Registry
 from theoryrl.models import (
     AverageRewardMDP,
     CandidateGame,
+    CandidateMDP,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
@@ -94,6 +95,7 @@ from theoryrl.solvers.trajectory import (
     trajectory_law,
     trajectory_winner,
 )
+from theoryrl.solvers.weight_class import WeightClass, mixture_log_size, model_hypotheses
 
 _ROBUST: Registry[Callable[..., Solution]] = Registry(
     "method",
@@ -186,8 +188,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     Parameters
     ----------
     model
-        A model of one of the types in `METHODS`, or a `ConservativeMDP` (whose unconstrained optimum
-        is returned), or a `CandidateGame` (whose true game is solved).
+        A model of one of the types in `METHODS`, or a `ConservativeMDP` or `CandidateMDP` (whose
+        unconstrained optimum is returned), or a `CandidateGame` (whose true game is solved).
     method
         Key of a solver for that type of model, or ``"auto"``.
     options
@@ -207,7 +209,7 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     UnknownKeyError
         If the method is not one for this type of model.
     """
-    if isinstance(model, ConservativeMDP):
+    if isinstance(model, ConservativeMDP | CandidateMDP):
         model = model.mdp
     if isinstance(model, CandidateGame):
         model = model.game
@@ -259,6 +261,9 @@ __all__ = [
     "trajectory_exploitability",
     "trajectory_law",
     "trajectory_winner",
+    "WeightClass",
+    "mixture_log_size",
+    "model_hypotheses",
     *coefficients.__all__,
     *detection.__all__,
     *episodic.__all__,
