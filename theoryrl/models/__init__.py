@@ -3,7 +3,9 @@
 from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
+from theoryrl.models.counts import TransitionCounts
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.fine_tuning import FineTuningTask
 from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
 from theoryrl.models.layouts import (
@@ -16,6 +18,7 @@ from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.policy_class import PolicyClass
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
@@ -40,6 +43,7 @@ __all__ = [
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "FineTuningTask",
     "HistoryPolicy",
     "ImplicitMDP",
     "IndexRule",
@@ -53,6 +57,7 @@ __all__ = [
     "OffsetSchedule",
     "PeriodicSchedule",
     "Policy",
+    "PolicyClass",
     "PreferenceGame",
     "PullSequence",
     "RecoveringBandit",
@@ -68,6 +73,7 @@ __all__ = [
     "StochasticBandit",
     "TotalRewardMDP",
     "TrajectoryGame",
+    "TransitionCounts",
     "Uncertainty",
     "discounted_from_toolbox",
     "from_gymnasium",
