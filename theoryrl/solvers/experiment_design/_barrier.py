@@ -310,7 +310,9 @@ def _newton(program: Program, x: np.ndarray, t: float, weight: float) -> tuple[n
     if program.mass is None:
         E[:, n] = -program.network.source * t
     scale = np.linalg.norm(E, axis=1)
+    # Rounding makes x drift off the flows; the step leads back.
+    drift = program.network.matrix @ x - program.network.source * (t if program.mass is None else program.mass)
     kkt = np.block([[hessian, (E / scale[:, None]).T], [E / scale[:, None], np.zeros((len(E), len(E)))]])
-    right = np.concatenate([-gradient, np.zeros(len(E))])
+    right = np.concatenate([-gradient, -drift / scale])
     u = np.linalg.solve(kkt, right)[: n + 1]
     return u[:n] * x, float(u[n] * t), float(u @ hessian @ u)

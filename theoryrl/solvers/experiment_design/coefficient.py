@@ -278,9 +278,9 @@ class _Targets:
         start = np.maximum(self.network.flow_of(zero, 1.0), 0.0)
         rows: list[tuple[int, int]] = []
         flow, scale = start if mass is None else mass * start, 1.0
-        # Far from any answer the worst constraints are those that bind with the uniform policy.
+        strictest = self._strictest(limits)
         while True:
-            ratio = self.excess(flow, limits, stages)
+            ratio = np.where(strictest, self.excess(flow, limits, stages), 0.0)
             new = [
                 (int(m), h)
                 for h in stages
@@ -292,6 +292,16 @@ class _Targets:
             rows += new
             best = self._restricted(rows, limits, mass, start, tol)
             flow, scale = best.flow, 1.0 if mass is None else best.upper
+
+    def _strictest(self, limits: np.ndarray) -> np.ndarray:
+        """Return which policies are the first with the least limit among those of equal occupancy: [M, H]."""
+        first = np.zeros(limits.shape, dtype=bool)
+        for h in range(limits.shape[1]):
+            taken = np.where(self.d[:, h] > 0, self.policies.actions[:, h], -1)
+            order = np.argsort(limits[:, h], kind="stable")
+            _, index = np.unique(np.hstack([self.d[:, h], taken])[order], axis=0, return_index=True)
+            first[order[index], h] = True
+        return first
 
     def _restricted(
         self, rows: list[tuple[int, int]], limits: np.ndarray, mass: float | None, start: np.ndarray, tol: float
@@ -325,8 +335,7 @@ class _Targets:
 def design_errors(
     mdp: EpisodicMDP, policies: PolicyClass, eps: float, offline: Any
 ) -> tuple[Network, Errors, np.ndarray]:
-    """Return the network, and the errors of all policies and stages with their limits."""
+    """Return the network, and the errors of all policies and stages with their limits; repetitions are left out."""
     targets = _Targets.of(mdp, policies, eps, offline, 0.0)
-    M, H = targets.floors.shape
-    rows = [(m, h) for m in range(M) for h in range(H)]
-    return targets.network, targets.errors(rows), targets.floors.ravel()
+    rows = [(int(m), int(h)) for m, h in np.argwhere(targets._strictest(targets.floors))]
+    return targets.network, targets.errors(rows), targets.floors[tuple(np.array(rows).T)]

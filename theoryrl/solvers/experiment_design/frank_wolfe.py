@@ -6,7 +6,8 @@ Minimises the smoothed worst error of `offline_to_online_coefficient` over the f
 
 where f_max, fixed when a level starts, is the largest error at that flow: the maximum lies between
 ``F - f_max log(I) / eta`` and F. Each direction is the policy that collects the most of -F'(x): one dynamic
-program, no program solver, and the learner's own design step. Its gap ``<F'(x), x - T d>`` is at least
+program, no program solver, and the learner's own design step; it takes its weight from the worst policy of the mixture
+(pairwise steps). Its gap ``<F'(x), x - T d>`` is at least
 ``F(x) - min F``. Steps are the best along the segment. The smoothing is sharpened level by level.
 
 Source: Frank and Wolfe (1956); Jaggi (2013); as a design for policies, Wagenmaker and Jamieson (2022), as
@@ -15,6 +16,7 @@ recalled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +28,10 @@ from theoryrl.models._validation import check_count, check_real
 from theoryrl.solvers.experiment_design._barrier import Errors
 from theoryrl.solvers.experiment_design.coefficient import design_errors
 
-SHARPNESS = (30.0, 300.0, 3000.0)
+CLOSE = 1e-4
+"""Gap, relative to F, at which a level ends."""
+
+SHARPNESS = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 """eta of each level."""
 
 
@@ -64,7 +69,7 @@ def frank_wolfe_design(
     eps: float,
     episodes: float,
     offline: Any = None,
-    steps: int = 300,
+    steps: int = 100,
 ) -> FrankWolfeDesign:
     """Return a design of `episodes` online episodes.
 
@@ -79,23 +84,52 @@ def frank_wolfe_design(
     if check_real("episodes", episodes, low=0.0) == 0:
         raise ValueError(f"episodes must be positive; got {episodes!r}")
     network, errors, limits = design_errors(mdp, policies, eps, offline)
-    x = network.flow_of(np.zeros(int(network.used.sum())), episodes)
+    start = network.flow_of(np.zeros(int(network.used.sum())), episodes)
+    mixture = _Mixture([start], [1.0])
     lower = 0.0
     for eta in SHARPNESS:
-        scale = float((errors.values(x) / limits).max())
-        for _ in range(steps):
+        scale = float((errors.values(mixture.flow) / limits).max())
+        for _ in range(steps + 1):
+            x = mixture.flow
             smooth, slope = smoothed(errors, limits, x, eta / scale)
             vertex = _vertex(network, -slope, episodes)
             gap = float(slope @ (x - vertex))
             lower = max(lower, smooth - gap - scale * np.log(len(limits)) / eta)
-            if gap <= 1e-6 * smooth:
+            if gap <= CLOSE * smooth:
                 break
-            x = x + _best_step(errors, limits, x, vertex - x, eta / scale) * (vertex - x)
-    smooth, slope = smoothed(errors, limits, x, eta / scale)
-    gap = float(slope @ (x - _vertex(network, -slope, episodes)))
+            mixture.shift(vertex, slope, lambda d, x=x: _best_step(errors, limits, x, d, eta / scale))
     value = float((errors.values(x) / limits).max())
     smoothing = scale * float(np.log(len(limits))) / eta
     return FrankWolfeDesign(value, lower, smooth, gap, smoothing, network.spread(x))
+
+
+class _Mixture:
+    """A flow as a mixture of vertices, of which one gives its weight to another."""
+
+    def __init__(self, vertices: list[np.ndarray], weights: list[float]) -> None:
+        self.vertices, self.weights = vertices, weights
+
+    @property
+    def flow(self) -> np.ndarray:
+        return np.array(self.weights) @ np.array(self.vertices)
+
+    def shift(self, vertex: np.ndarray, slope: np.ndarray, step: Callable[[np.ndarray], float]) -> None:
+        """Move weight from the worst vertex of the mixture to a new one, as much as pays."""
+        known = [i for i, v in enumerate(self.vertices) if np.array_equal(v, vertex)]
+        if not known:
+            self.vertices.append(vertex)
+            self.weights.append(0.0)
+        new = known[0] if known else len(self.vertices) - 1
+        scores = np.array(self.vertices) @ slope
+        scores[np.array(self.weights) <= 0] = -np.inf
+        worst = int(scores.argmax())
+        if worst == new:
+            return
+        moved = step(self.weights[worst] * (vertex - self.vertices[worst])) * self.weights[worst]
+        self.weights[new] += moved
+        self.weights[worst] -= moved
+        if self.weights[worst] <= 1e-15:
+            del self.vertices[worst], self.weights[worst]
 
 
 def smoothed(
@@ -122,9 +156,11 @@ def _vertex(network: Any, gains: np.ndarray, mass: float) -> np.ndarray:
 
 
 def _best_step(errors: Errors, limits: np.ndarray, x: np.ndarray, d: np.ndarray, rate: float) -> float:
-    """Return the step in (0, 1) at which the slope along d vanishes, by bisection."""
-    low, high = 0.0, 1.0 - 1e-9
-    for _ in range(30):
+    """Return the step in (0, 1] at which the slope along d vanishes, by bisection."""
+    low, high = 0.0, 1.0
+    if smoothed(errors, limits, x + d, rate)[1] @ d <= 0:
+        return 1.0
+    for _ in range(12):
         middle = (low + high) / 2
         if smoothed(errors, limits, x + middle * d, rate)[1] @ d > 0:
             high = middle

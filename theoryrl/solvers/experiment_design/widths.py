@@ -78,7 +78,7 @@ class EmpiricalModel:
         d = np.empty(actions.shape)
         _kernels.occupancies(self.P, self.rho, actions, d)
         values, widths = np.empty(len(actions)), np.empty(len(actions))
-        _kernels.widths(actions, d, self.N, self.lam, radii, root, self.R, values, widths)
+        _kernels.widths(actions, d, self.N, self.lam, radii, root, values, self.R, widths)
         return PolicyWidths(values, widths, radii, d)
 
 
