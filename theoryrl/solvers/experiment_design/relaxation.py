@@ -97,7 +97,7 @@ def all_policy_certificate(
     log_policies = S * H * float(np.log(A))
     g = confidence_radii(model.N, log_policies, check_fraction("delta", delta), lam, conf_scale)
     root = float(np.sqrt(conf_scale))
-    actions = _greedy(model, model.R)
+    actions = greedy_actions(model, model.R)
     own = model.evaluate(actions[None], g, root)
     lower = float(own.values[0] - own.widths[0])
     reach = _reach(model)
@@ -115,7 +115,8 @@ def all_policy_certificate(
     )
 
 
-def _greedy(model: EmpiricalModel, gains: np.ndarray) -> np.ndarray:
+def greedy_actions(model: EmpiricalModel, gains: np.ndarray) -> np.ndarray:
+    """Return the policy that collects the most of the gains in the empirical model: shape [H, S]."""
     H, S, _ = gains.shape
     actions, V = np.zeros((H, S), dtype=np.int64), np.zeros(S)
     for h in range(H - 1, -1, -1):
