@@ -48,7 +48,7 @@ class AllPolicyCertificate:
     uppers
         The upper bound after each round of cutting, non-increasing.
     index
-        Gains per cell whose best policy has the largest index of the first round: shape [H, S, A].
+        Gains per cell of the last round's index; less Rhat, they are the cells' share of the width: [H, S, A].
     """
 
     policy: DeterministicPolicy
@@ -104,14 +104,13 @@ def all_policy_certificate(
     u = np.repeat(reach[..., None], A, axis=2)
     index = _index(model, g, root, u, _kaps(model, u, None))
     uppers = [index.constant + _best(model, index.gains)]
-    first = index.gains
     for _ in range(cuts):
         polytope = _Polytope(model, [(index, lower)])
         u = polytope.cell_maxima(u)
         index = _index(model, g, root, u, _kaps(model, u, polytope))
         uppers.append(min(uppers[-1], index.constant + polytope.maximum(index.gains)))
     return AllPolicyCertificate(
-        DeterministicPolicy(actions, A), lower, uppers[-1], tuple(uppers), first
+        DeterministicPolicy(actions, A), lower, uppers[-1], tuple(uppers), index.gains
     )
 
 
