@@ -19,6 +19,14 @@ from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
 from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
+from theoryrl.instances.fine_tuning import (
+    fork_episodes,
+    offline_fork,
+    paying_lock,
+    twin_lock,
+    twin_lock_episodes,
+    two_arms,
+)
 from theoryrl.instances.five_state import five_state, five_state_target
 from theoryrl.instances.fork import fork
 from theoryrl.instances.frozen_lake import frozen_lake, frozen_lake_target
@@ -101,6 +109,10 @@ INSTANCES: Registry[Factory] = Registry(
         ("three-cycle", three_cycle),
         ("condorcet", condorcet),
         ("trajectory-preferences", trajectory_preferences),
+        ("offline-fork", offline_fork),
+        ("twin-lock", twin_lock),
+        ("paying-lock", paying_lock),
+        ("two-arms", two_arms),
     ],
 )
 
@@ -125,6 +137,7 @@ __all__ = [
     "five_state",
     "five_state_target",
     "fork",
+    "fork_episodes",
     "frozen_lake",
     "frozen_lake_target",
     "garnet",
@@ -137,7 +150,9 @@ __all__ = [
     "intransitive_contexts",
     "inventory",
     "islands",
+    "offline_fork",
     "path_grid",
+    "paying_lock",
     "price_features",
     "queue",
     "random_conservative",
@@ -155,5 +170,8 @@ __all__ = [
     "shifting_levels",
     "three_cycle",
     "trajectory_preferences",
+    "twin_lock",
+    "twin_lock_episodes",
+    "two_arms",
     "unobserved_turn",
 ]

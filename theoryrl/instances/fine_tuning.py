@@ -3,8 +3,6 @@
 All are families of ours; rewards are Bernoulli, as the classes of policies are part of the problem.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 
@@ -55,7 +53,7 @@ def offline_fork(covered: bool = True, offline_episodes: int = 0, seed: int = 0)
 
     Notes
     -----
-    V* = 1 in M-, and 1.805 in M+. With eps at most .02 ... .08 of the class see `fork_episodes`.
+    V* = 1 in M-, and 1.805 in M+. T_o2o of M- in closed form: `fork_episodes`.
     """
     check_flag("covered", covered)
     n = check_count("offline_episodes", offline_episodes, low=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.learners.all_policies import AllPolicyFTPedel
 from theoryrl.learners.baselines import (
     BPIUCBVI,
     DOPE,
@@ -18,6 +19,7 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.identification import VILCB, ActionElimination, GapUCBVI
 from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners.baselines.preference import (
     EGPO,
@@ -45,6 +47,8 @@ from theoryrl.learners.baselines.recovering import (
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.ftpedel import FTPedel, Pedel
+from theoryrl.learners.linear_ftpedel import LinearFTPedel
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -54,6 +58,7 @@ from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
 from theoryrl.learners.trajectory_spo import TrajectorySPO
 from theoryrl.learners.tuner import RelaxationTuner
+from theoryrl.learners.two_phase_ftpedel import TwoPhaseFTPedel
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -111,6 +116,14 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    FTPedel,
+    Pedel,
+    TwoPhaseFTPedel,
+    LinearFTPedel,
+    AllPolicyFTPedel,
+    VILCB,
+    GapUCBVI,
+    ActionElimination,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -133,6 +146,9 @@ __all__ = [
     "SPO",
     "UCB1",
     "UCBVI",
+    "VILCB",
+    "ActionElimination",
+    "AllPolicyFTPedel",
     "AlwaysBaseline",
     "BinnedTsallisINF",
     "BlockingUCB",
@@ -141,13 +157,16 @@ __all__ = [
     "DuellingHedge",
     "EpsMix",
     "Exp3",
+    "FTPedel",
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GapUCBVI",
     "GreedyOracle",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LinearFTPedel",
     "LookaheadOracle",
     "NashEMA",
     "NashMD",
@@ -160,6 +179,7 @@ __all__ = [
     "OptPessLP",
     "OptimalCycle",
     "OracleMixture",
+    "Pedel",
     "PeriodicOracle",
     "PeriodicUCB",
     "QueueSPO",
@@ -172,6 +192,7 @@ __all__ = [
     "TrajectoryRewardModel",
     "TrajectorySPO",
     "TsallisINF",
+    "TwoPhaseFTPedel",
     "UCBGreedy",
     "WeDriveU",
     "learn_baseline",

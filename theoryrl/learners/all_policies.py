@@ -31,6 +31,7 @@ from theoryrl.protocol.identification import Batch, BatchCounts, IdentificationS
 from theoryrl.solvers.experiment_design import all_policy_certificate
 from theoryrl.solvers.experiment_design.relaxation import greedy_actions
 
+
 @dataclass(frozen=True, kw_only=True)
 class AllPolicyFTPedel:
     """Find an eps-optimal policy among all; the class of the task is not used.
@@ -97,7 +98,7 @@ class AllPolicyFTPedel:
         return Batch(found.policy, one_hot(np.array(chosen), state.spec.shape[2]), played, numbers)
 
     def _optimists(self, state: Statistics, index: np.ndarray, parts: np.ndarray) -> list[np.ndarray]:
-        """Return policies with the largest bonuses, and the largest index; both shrink with virtual episodes."""
+        """Return policies with the largest bonuses and the largest index, which virtual episodes shrink."""
         model = state.model(self.lam)
         bonus, virtual = index - model.R, np.zeros(model.N.shape)
         chosen = []

@@ -73,8 +73,8 @@ class FTPedel:
         and `guaranteed` say so.
     confidence
         ``"self-normalized"``; or ``"fixed-design"``, which is proven only if the data do not depend on what
-        was seen: with `collect` other than ``"design"`` and offline data of a fixed policy. Look l at the data
-        then uses delta / (l (l + 1)).
+        was seen: with `collect` other than ``"design"`` and offline data of a fixed policy. Look l at the
+        data then uses delta / (l (l + 1)).
     collect
         ``"design"``; or data collection that ignores what is known, with the same certificate: ``"uniform"``
         actions, the uniform mixture over the ``"class"``, or the ``"behaviour"`` policy of the offline data.
@@ -97,7 +97,8 @@ class FTPedel:
 
     Notes
     -----
-    Diagnostics: ``online``, ``stopped``, ``certified``, ``width`` (largest W), ``accuracy`` (eps_l), ``alive``.
+    Diagnostics: ``online``, ``stopped``, ``certified``, ``width`` (largest W), ``accuracy`` (eps_l) and
+    ``alive`` (policies).
     """
 
     eps: float = 0.1
@@ -183,9 +184,7 @@ class FTPedel:
         log_policies = float(np.log(len(state.spec.policies)))
         for transitions, sums in sets:
             model = EmpiricalModel.of(transitions, sums, state.spec.rho, self.lam)
-            radii = confidence_radii(
-                model.N, log_policies, delta, self.lam, self.conf_scale, self.confidence
-            )
+            radii = confidence_radii(model.N, log_policies, delta, self.lam, self.conf_scale, self.confidence)
             widths = model.evaluate(state.actions, radii, float(np.sqrt(self.conf_scale)))
             if best is None or widths.widths.max() < best[1].widths.max():
                 best = model, widths

@@ -78,7 +78,7 @@ def linear_estimates(
     kappa: float,
 ) -> LinearEstimates:
     """Return values and widths of policies [M, H, S] from counts."""
-    H, S, A, _ = transitions.shape
+    H, S = transitions.shape[:2]
     d = phi.shape[2]
     N = transitions.sum(axis=3)
     Lambda = np.einsum("hsa,sad,sae->hde", N, phi, phi) + lam * np.eye(d)
@@ -198,7 +198,7 @@ class LinearFTPedel:
     def _design(self, state: EliminationState, found: LinearEstimates, parts: np.ndarray) -> np.ndarray:
         """Frank-Wolfe steps on virtual counts: gains are the decrease of the smoothed largest width."""
         phi = self._phi(state.spec)
-        H, S, A = state.spec.shape
+        H, S, _ = state.spec.shape
         inverse = found.inverses.copy()
         chosen = np.zeros((len(parts), H, S), dtype=np.int64)
         for j, episodes in enumerate(parts):
@@ -230,9 +230,7 @@ class LinearFTPedel:
             weight = mass @ found.kernel[h][states, a]
         return np.linalg.inv(Lambda)
 
-    def update(
-        self, state: EliminationState, decision: Batch, observation: BatchCounts
-    ) -> EliminationState:
+    def update(self, state: EliminationState, decision: Batch, observation: BatchCounts) -> EliminationState:
         """Add a finished batch."""
         state.learn(decision, observation)
         return state

@@ -10,9 +10,9 @@ stage a conic program gives the flow of least mass that suffices in the model, a
                     play 6.12 times the flow x of least mass with sum what_h^2 / (x_h + N_h + 1) <= tau^2
                     explore();  until max W <= eps_l
 
-With zeta = w_min / 8, w_min the smallest positive occupancy of any deterministic policy (1/8 where transitions
-are deterministic), the number of episodes is bounded on the FTPedel page, two phases. Correctness needs none
-of zeta, nbar and k: it is that of FTPedel.
+With zeta = w_min / 8, w_min the smallest positive occupancy of any deterministic policy (1/8 where
+transitions are deterministic), the number of episodes is bounded on the FTPedel page, two phases. Correctness
+needs none of zeta, nbar and k: it is that of FTPedel.
 
 The greedy policy of U is played while no count that matters has grown by more than a tenth beyond
 max(c_b, N), which costs a factor of 1.1 in the bound and saves planning anew in every episode.
@@ -106,7 +106,6 @@ class TwoPhaseFTPedel:
         check_accuracy(self.eps, spec)
         state = TwoPhaseState(**TwoPhaseState.fields_of(spec, rng, True))
         state.alive = np.arange(len(spec.policies))
-        H, S, A = spec.shape
         most = float(state.transitions.sum(axis=(1, 2, 3)).max()) + spec.budget
         nbar = most if self.nbar is None else self.nbar
         if nbar < most:
@@ -120,9 +119,7 @@ class TwoPhaseFTPedel:
         while True:
             model = state.model(self.lam)
             U, greedy = leak(model, state.c_b)
-            radii = confidence_radii(
-                model.N, float(np.log(len(state.spec.policies))), self.delta, self.lam
-            )
+            radii = confidence_radii(model.N, float(np.log(len(state.spec.policies))), self.delta, self.lam)
             found = model.evaluate(state.actions, radii, 1.0)
             accuracy = stage_accuracy(state.level, state.spec.shape[0], self.eps, "paper")
             if U > self.zeta or found.widths.max() > accuracy or state.stopped:
@@ -207,9 +204,7 @@ def patience(N: Float[np.ndarray, "H S A"], greedy: Int[np.ndarray, "H S"], c_b:
     return max(1, int((np.maximum(c_b, counts) * (1 + PATIENCE) - counts).min()))
 
 
-def exploration_bound(
-    shape: tuple[int, int, int], zeta: float, nbar: float, delta: float
-) -> float:
+def exploration_bound(shape: tuple[int, int, int], zeta: float, nbar: float, delta: float) -> float:
     """Return the bound T_0 on the episodes of the first phase."""
     H, S, A = shape
     c_b = row_constant(shape, nbar, delta)

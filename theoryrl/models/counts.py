@@ -44,8 +44,9 @@ class TransitionCounts(Frozen):
         wrong = (counts < 0) | (counts != np.floor(counts)) | (counts > LARGEST_COUNT)
         if wrong.any():
             index = first_index(wrong)
-            value = float(counts[index])
-            raise ValueError(f"{at('transitions', index)} must be a count (0, 1, 2, ...); got {value!r}")
+            raise ValueError(
+                f"{at('transitions', index)} must be a count (0, 1, 2, ...); got {float(counts[index])!r}"
+            )
         sums = real_array("reward_sums", self.reward_sums, counts.shape[:3])
         visits = counts.sum(axis=3)
         outside = (sums < 0) | (sums > visits * (1 + 1e-12))
@@ -91,9 +92,7 @@ class TransitionCounts(Frozen):
     def __add__(self, other: Any) -> TransitionCounts:
         if not isinstance(other, TransitionCounts):
             return NotImplemented
-        return TransitionCounts(
-            self.transitions + other.transitions, self.reward_sums + other.reward_sums
-        )
+        return TransitionCounts(self.transitions + other.transitions, self.reward_sums + other.reward_sums)
 
     def __repr__(self) -> str:
         H, S, A = self.shape

@@ -52,7 +52,9 @@ class FineTuningTask:
         if self.offline is not None:
             check_type("offline", self.offline, TransitionCounts)
             if self.offline.shape != shape:
-                raise ValueError(f"offline must have (H, S, A) = {shape} of the model; got {self.offline.shape}")
+                raise ValueError(
+                    f"offline must have (H, S, A) = {shape} of the model; got {self.offline.shape}"
+                )
         if self.behaviour is not None:
             check_type("behaviour", self.behaviour, Policy, DeterministicPolicy)
             if self.behaviour.stages(self.mdp.horizon).shape != shape:

@@ -8,6 +8,7 @@ from typing import Any
 from theoryrl.models import (
     ConservativeMDP,
     EpisodicMDP,
+    FineTuningTask,
     LossTable,
     PreferenceGame,
     RecoveringBandit,
@@ -36,6 +37,13 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.identification import (
+    Batch,
+    Identification,
+    IdentificationProblem,
+    IdentificationSpec,
+    identify,
+)
 from theoryrl.protocol.off_dynamics import Approximation, OffDynamicsProblem, OffDynamicsSpec
 from theoryrl.protocol.preference import (
     Duels,
@@ -60,6 +68,7 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
+    FineTuningTask: (IdentificationProblem, "fine-tuning"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -115,6 +124,7 @@ __all__ = [
     "BanditObservation",
     "BanditProblem",
     "BanditSpec",
+    "Batch",
     "BlockDecision",
     "BlockPolicy",
     "Decision",
@@ -124,6 +134,9 @@ __all__ = [
     "EpisodicProblem",
     "EpisodicSpec",
     "EquilibriumAudit",
+    "Identification",
+    "IdentificationProblem",
+    "IdentificationSpec",
     "Learner",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
@@ -142,6 +155,7 @@ __all__ = [
     "TrajectoryProblem",
     "TrajectorySpec",
     "as_problem",
+    "identify",
     "play",
     "pose_relaxation",
     "relaxation_table",

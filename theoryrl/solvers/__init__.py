@@ -28,6 +28,7 @@ from theoryrl.solvers import (
     coefficients,
     discounted,
     episodic,
+    experiment_design,
     preference,
     recovering,
     relaxation,
@@ -59,6 +60,7 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.experiment_design import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
@@ -239,4 +241,5 @@ __all__ = [
     *recovering.__all__,
     *relaxation.__all__,
     *tabular_class.__all__,
+    *experiment_design.__all__,
 ]

@@ -248,7 +248,7 @@ def multinomial(n, weights, rng, out):
         if left == 0:
             return
         if weights[i] > 0:
-            # Rounding of the mass that is left may bring the share to one, never the count above what is left.
+            # Rounding may bring the share to one, never the count above what is left.
             share = weights[i] / mass
             taken = left if i == last or share >= 1 else rng.binomial(left, share)
             out[i] = taken

@@ -20,7 +20,8 @@ Newton's steps are scaled by x, so that cells with a mass of 1 and of 10^8 do no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +35,7 @@ GROWTH = 12.0
 """Factor of the barrier parameter."""
 
 
+@runtime_checkable
 class Errors(Protocol):
     """The errors f_i of some constraints, as functions of the flow on the cells in use."""
 
@@ -81,8 +83,10 @@ class LinearErrors:
         phi_i [I, d] and the stage of each.
     features, cells
         phi_j of each cell [C, d], and the stage of each cell [C].
-    offsets, ridge
-        N_j, and what is added to the diagonal of every Lambda.
+    offsets
+        N_j.
+    bases
+        What else enters Lambda of each stage: data of cells that no flow reaches, a ridge: [H, d, d].
     """
 
     targets: Float[np.ndarray, "I d"]
@@ -90,17 +94,26 @@ class LinearErrors:
     features: Float[np.ndarray, "C d"]
     cells: np.ndarray
     offsets: Float[np.ndarray, " C"]
-    ridge: float
+    bases: Float[np.ndarray, "H d d"]
+
+    @cached_property
+    def _spans(self) -> list[np.ndarray]:
+        """An orthonormal basis of what Lambda of each stage can see; targets lie in it."""
+        bases = []
+        for h, base in enumerate(self.bases):
+            seen = np.vstack([self.features[self.cells == h], base])
+            _, size, rows = np.linalg.svd(seen, full_matrices=False)
+            bases.append(rows[size > 1e-12 * size[0]].T)
+        return bases
 
     def _inverses(self, x: np.ndarray) -> np.ndarray:
-        d = self.features.shape[1]
         loads = x + self.offsets
-        return np.stack([
-            np.linalg.inv(
-                (self.features[own].T * loads[own]) @ self.features[own] + self.ridge * np.eye(d)
-            )
-            for own in (self.cells == h for h in range(int(self.cells.max()) + 1))
-        ])
+        inverses = np.empty_like(self.bases)
+        for h, span in enumerate(self._spans):
+            own = self.features[self.cells == h]
+            Lambda = (own.T * loads[self.cells == h]) @ own + self.bases[h]
+            inverses[h] = span @ np.linalg.inv(span.T @ Lambda @ span) @ span.T
+        return inverses
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """Return f[i]."""
@@ -311,7 +324,9 @@ def _newton(program: Program, x: np.ndarray, t: float, weight: float) -> tuple[n
         E[:, n] = -program.network.source * t
     scale = np.linalg.norm(E, axis=1)
     # Rounding makes x drift off the flows; the step leads back.
-    drift = program.network.matrix @ x - program.network.source * (t if program.mass is None else program.mass)
+    drift = program.network.matrix @ x - program.network.source * (
+        t if program.mass is None else program.mass
+    )
     kkt = np.block([[hessian, (E / scale[:, None]).T], [E / scale[:, None], np.zeros((len(E), len(E)))]])
     right = np.concatenate([-gradient, -drift / scale])
     u = np.linalg.solve(kkt, right)[: n + 1]

@@ -99,9 +99,9 @@ def design(P, rho, actions, d, N, lam, g, root, eta, parts, rng, Nv, policies):
                     if mass > 0:
                         a = actions[m, h, s]
                         share = mass / (Nv[h, s, a] + lam)
-                        G[h, s, a] += q * (g[h] * share**2 / (2 * norm) + root * (H - h) * lam * share / (
-                            Nv[h, s, a] + lam
-                        ))
+                        G[h, s, a] += q * (
+                            g[h] * share**2 / (2 * norm) + root * (H - h) * lam * share / (Nv[h, s, a] + lam)
+                        )
         plan(P, G, rng, V, policies[j])
         occupancies(P, rho, policies[j : j + 1], flow)
         for h in range(H):

@@ -241,9 +241,10 @@ class _Targets:
             return TabularErrors(w[:, used] ** 2, self.offsets[used])
         targets = np.einsum("isa,sad->id", w[np.arange(len(rows)), h], self.phi)
         cells = np.nonzero(used)
-        return LinearErrors(
-            targets, h, self.phi[cells[1], cells[2]], cells[0], self.offsets[used], self.ridge
-        )
+        apart = np.where(used, 0.0, self.offsets)
+        bases = np.einsum("hsa,sad,sae->hde", apart, self.phi, self.phi)
+        bases += self.ridge * np.eye(self.phi.shape[2])
+        return LinearErrors(targets, h, self.phi[cells[1], cells[2]], cells[0], self.offsets[used], bases)
 
     def excess(self, x: np.ndarray, limits: np.ndarray, stages: Any) -> np.ndarray:
         """Return f / limit of every constraint at a flow: shape [M, H]; zero at other stages."""
@@ -277,6 +278,7 @@ class _Targets:
             return OnlineDesign(0.0, 0.0, 0.0, self.network.spread(zero))
         start = np.maximum(self.network.flow_of(zero, 1.0), 0.0)
         rows: list[tuple[int, int]] = []
+        best: Optimum | None = None
         flow, scale = start if mass is None else mass * start, 1.0
         strictest = self._strictest(limits)
         while True:
@@ -287,7 +289,7 @@ class _Targets:
                 for m in np.argsort(-ratio[:, h], kind="stable")[:ADDED]
                 if (not rows or ratio[m, h] > scale * (1 + FEASIBLE)) and (int(m), h) not in rows
             ]
-            if not new:
+            if not new and best is not None:
                 return self._answer(best, mass, ratio, tol)
             rows += new
             best = self._restricted(rows, limits, mass, start, tol)
@@ -304,7 +306,12 @@ class _Targets:
         return first
 
     def _restricted(
-        self, rows: list[tuple[int, int]], limits: np.ndarray, mass: float | None, start: np.ndarray, tol: float
+        self,
+        rows: list[tuple[int, int]],
+        limits: np.ndarray,
+        mass: float | None,
+        start: np.ndarray,
+        tol: float,
     ) -> Optimum:
         m, h = np.array(rows).T
         program = Program(self.network, self.errors(rows), limits[m, h], mass)
@@ -315,7 +322,9 @@ class _Targets:
         while (program.errors.values(t * start) >= program.limits / 2).any():
             t *= 2
             if t > 1e300:
-                raise DesignError("no number of episodes satisfies every constraint: is some feature unreachable?")
+                raise DesignError(
+                    "no number of episodes satisfies every constraint: is some feature unreachable?"
+                )
         return minimise(program, t * start, t, tol / 4)
 
     def _answer(self, best: Optimum, mass: float | None, ratio: np.ndarray, tol: float) -> OnlineDesign:
@@ -328,14 +337,16 @@ class _Targets:
         else:
             upper, flow = worst, best.flow
         if not upper - best.lower <= tol * upper:
-            raise DesignError(f"the proven bounds [{best.lower:.9g}, {upper:.9g}] are further apart than {tol:g}")
+            raise DesignError(
+                f"the proven bounds [{best.lower:.9g}, {upper:.9g}] are further apart than {tol:g}"
+            )
         return OnlineDesign(upper, best.lower, upper, self.network.spread(flow))
 
 
 def design_errors(
     mdp: EpisodicMDP, policies: PolicyClass, eps: float, offline: Any
 ) -> tuple[Network, Errors, np.ndarray]:
-    """Return the network, and the errors of all policies and stages with their limits; repetitions are left out."""
+    """Return the network, and the errors of all policies and stages, repetitions aside, with their limits."""
     targets = _Targets.of(mdp, policies, eps, offline, 0.0)
     rows = [(int(m), int(h)) for m, h in np.argwhere(targets._strictest(targets.floors))]
     return targets.network, targets.errors(rows), targets.floors[tuple(np.array(rows).T)]

@@ -2,13 +2,13 @@
 
 Minimises the smoothed worst error of `offline_to_online_coefficient` over the flows of mass T ::
 
-    F(x) = log( sum_i exp(eta f_i(x) / f_max) ) f_max / eta,    f_i(x) = sum w_i^2 / (x + N) / max(gap_i, eps)^2,
+    F(x) = log(sum_i exp(eta f_i(x) / f_max)) f_max / eta,   f_i = sum w_i^2 / (x + N) / max(gap_i, eps)^2,
 
 where f_max, fixed when a level starts, is the largest error at that flow: the maximum lies between
 ``F - f_max log(I) / eta`` and F. Each direction is the policy that collects the most of -F'(x): one dynamic
-program, no program solver, and the learner's own design step; it takes its weight from the worst policy of the mixture
-(pairwise steps). Its gap ``<F'(x), x - T d>`` is at least
-``F(x) - min F``. Steps are the best along the segment. The smoothing is sharpened level by level.
+program, the learner's own design step. It takes its weight from the worst policy of the mixture (pairwise
+steps), as much as is best along the segment. Its gap ``<F'(x), x - T d>`` is at least ``F(x) - min F``. The
+smoothing is sharpened level by level.
 
 Source: Frank and Wolfe (1956); Jaggi (2013); as a design for policies, Wagenmaker and Jamieson (2022), as
 recalled.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def frank_wolfe_design(
             lower = max(lower, smooth - gap - scale * np.log(len(limits)) / eta)
             if gap <= CLOSE * smooth:
                 break
-            mixture.shift(vertex, slope, lambda d, x=x: _best_step(errors, limits, x, d, eta / scale))
+            mixture.shift(vertex, slope, partial(_best_step, errors, limits, x, eta / scale))
     value = float((errors.values(x) / limits).max())
     smoothing = scale * float(np.log(len(limits))) / eta
     return FrankWolfeDesign(value, lower, smooth, gap, smoothing, network.spread(x))
@@ -155,7 +156,7 @@ def _vertex(network: Any, gains: np.ndarray, mass: float) -> np.ndarray:
     return network.flow_of(pi[network.used], mass)
 
 
-def _best_step(errors: Errors, limits: np.ndarray, x: np.ndarray, d: np.ndarray, rate: float) -> float:
+def _best_step(errors: Errors, limits: np.ndarray, x: np.ndarray, rate: float, d: np.ndarray) -> float:
     """Return the step in (0, 1] at which the slope along d vanishes, by bisection."""
     low, high = 0.0, 1.0
     if smoothed(errors, limits, x + d, rate)[1] @ d <= 0:

@@ -48,7 +48,7 @@ class AllPolicyCertificate:
     uppers
         The upper bound after each round of cutting, non-increasing.
     index
-        Gains per cell of the last round's index; less Rhat, they are the cells' share of the width: [H, S, A].
+        Gains per cell of the last round's index; less Rhat, the cells' share of the width: [H, S, A].
     """
 
     policy: DeterministicPolicy
@@ -161,9 +161,7 @@ def _index(model: EmpiricalModel, g: np.ndarray, root: float, u: np.ndarray, kap
     share = 1 / (model.N + model.lam)
     slope = np.divide(g, 2 * kaps, out=np.zeros(H), where=kaps > 0)
     remaining = np.arange(H, 0, -1.0)
-    gains = model.R + share * (
-        slope[:, None, None] * u + root * model.lam * remaining[:, None, None]
-    )
+    gains = model.R + share * (slope[:, None, None] * u + root * model.lam * remaining[:, None, None])
     return _Index(float(g @ kaps) / 2, gains)
 
 
@@ -180,9 +178,7 @@ class _Polytope:
     def maximum(self, gains: np.ndarray) -> float:
         """Return a proven upper bound on the largest <gains, w>, close to it."""
         c = gains.ravel()
-        result = linprog(
-            -c, self.cut, self.room, self.equal, self.source, bounds=(0, 1), method="highs"
-        )
+        result = linprog(-c, self.cut, self.room, self.equal, self.source, bounds=(0, 1), method="highs")
         y = z = None
         if result.status == 0:
             y, z = np.maximum(-result.ineqlin.marginals, 0.0), -result.eqlin.marginals

@@ -6,7 +6,7 @@ With n visits, next states and rewards of every pair, lambda > 0, and ::
 
 the estimate of a policy is ``Vhat = sum what Rhat``, and its width ::
 
-    W(pi) = sum_h g_h |what_h|_{1/(n_h + lambda)} + sqrt(kappa) sum_h (H-h+1) sum what_h lambda/(n_h + lambda).
+    W = sum_h g_h |what_h|_{1/(n_h + lambda)} + sqrt(kappa) sum_h (H-h+1) sum what_h lambda/(n_h + lambda).
 
 In the mode ``self-normalized`` ::
 
@@ -141,9 +141,7 @@ def policy_widths(
     model = EmpiricalModel.of(data.transitions, data.reward_sums, rho, _positive("lam", lam))
     kappa = _positive("conf_scale", conf_scale)
     log_policies = float(np.log(len(policies)))
-    radii = confidence_radii(
-        model.N, log_policies, check_fraction("delta", delta), lam, kappa, confidence
-    )
+    radii = confidence_radii(model.N, log_policies, check_fraction("delta", delta), lam, kappa, confidence)
     return model.evaluate(policies.actions, radii, float(np.sqrt(kappa)))
 
 

@@ -1,14 +1,16 @@
 """Bounds on optimal values and on the gap of a policy, from counts.
 
 V* is fixed, so Hoeffding's inequality bounds the row at each count n: with probability 1 - delta/2, for all
-pairs and all n, ``|rhat - r + (Phat - P) V*_{h+1}| <= b = (H-h+1) sqrt(log(4 H S A n^2 / (delta/2)) / (2 n))``
-(two-sided; sum_n 1/(2 n^2) < 1), b = H-h+1 without data. Hence by induction ``Qlow <= Q* <= Qup`` for ::
+pairs and all n, ``|rhat - r + (Phat - P) V*_{h+1}| <= b``, with
+``b = (H-h+1) sqrt(log(4 H S A n^2 / (delta/2)) / (2 n))`` (two-sided; sum_n 1/(2 n^2) < 1) and b = H-h+1
+without data. Hence by induction ``Qlow <= Q* <= Qup`` for ::
 
     Qup = min(rhat + Phat Vup + b, H-h+1),    Qlow = max(rhat + Phat Vlow - b, 0).
 
 Values that depend on the data need the rows (Bernstein, with probability 1 - delta/2, for f in [0, 1])::
 
-    Phat f <= (1 + 1/H) P f + c/n,   P f <= (1 + 1/H) Phat f + 3 c/n,   c = S H log(2 H S^2 A nbar / (delta/2)).
+    Phat f <= (1 + 1/H) P f + c/n,      c = S H log(2 H S^2 A nbar / (delta/2)),
+    P f <= (1 + 1/H) Phat f + 3 c/n.
 
 So the gap of a policy pi is at most D_1, with ``D_h = min(H-h+1, x_h + (1 + 1/H) Phat_pi D_{h+1} + 3 c
 (H-h+1)/n)`` for any ``x_h(s) >= V*(s) - Q*(s, pi)``, such as ``max_a Qup - Qlow(s, pi)``. For the policy that

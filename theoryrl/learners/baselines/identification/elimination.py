@@ -1,8 +1,9 @@
 """Elimination of actions, state by state, where states are worth reaching: in the manner of MOCA.
 
 An action is eliminated at (h, s) when ``Qup(h, s, a) < max Qlow(h, s)``. Each batch goes to the pair that is
-still in question with the largest product of width ``Qup - Qlow`` and reach, the largest (optimistic)
-probability of bringing the process there: rarely reached states need less accuracy. The policy that is best
+still in question with the largest product of its own uncertainty b and reach, the largest (optimistic)
+probability of bringing the process there: rarely reached states need less accuracy, and what is uncertain
+further on is learned there. The policy that is best
 for Qlow is returned when its gap bound is at most eps.
 
 Source: after the idea of MOCA (Wagenmaker, Simchowitz and Jamieson 2022, arXiv:2108.02717), which is recalled
@@ -75,7 +76,7 @@ class ActionElimination:
 
     def plan(self, state: Statistics) -> Batch:
         """Explore the pairs in question, or stop."""
-        H, S, A = state.spec.shape
+        H, _, A = state.spec.shape
         rows = row_bounds(state, self.delta)
         bounds = value_bounds(rows)
         actions = bounds.lower.argmax(axis=2)
@@ -88,7 +89,7 @@ class ActionElimination:
         if numbers["stopped"]:
             return halt(state.spec, policy, numbers)
         parts = nearly_equal_parts(batch_size(state.online, self.growth, state.left), self.targets)
-        score = np.where(alive, bounds.upper - bounds.lower, 0.0)
+        score = np.where(alive, rows.b, 0.0)
         paths = explorers(rows, score, state.spec.rho, len(parts), actions)
         return Batch(policy, one_hot(paths, A), parts, numbers)
 
@@ -106,7 +107,7 @@ def explorers(
     onward: Int[np.ndarray, "H S"],
 ) -> Int[np.ndarray, "J H S"]:
     """Return policies towards the pairs with the largest product of score and optimistic reach."""
-    H, S, A = score.shape
+    H, S, _ = score.shape
     reach = np.zeros((H, S))
     paths = np.zeros((H, S, H, S), dtype=np.int64)
     rare = np.where(np.isfinite(rows.shift), 0.0, 1.0)  # a pair without data may lead anywhere
@@ -121,7 +122,7 @@ def explorers(
     chosen = np.argsort(-worth, axis=None, kind="stable")[:number]
     policies = np.repeat(onward[None], number, axis=0)
     for j, cell in enumerate(chosen):
-        h, s, a = np.unravel_index(int(cell), worth.shape)
+        h, s, a = (int(i) for i in np.unravel_index(int(cell), worth.shape))
         policies[j, :h] = paths[h, s, :h]
         policies[j, h, s] = a
     return np.resize(policies[: len(chosen)], (number, H, S))

@@ -67,7 +67,7 @@ class GapUCBVI:
 
     def plan(self, state: Statistics) -> Batch:
         """Return the optimistic policy, to be played or to stop with."""
-        H, S, A = state.spec.shape
+        H, _, A = state.spec.shape
         rows = row_bounds(state, self.delta)
         upper = value_bounds(rows).upper
         actions = upper.argmax(axis=2)
