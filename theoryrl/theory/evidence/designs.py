@@ -122,7 +122,7 @@ def bandits(scope: Scope, offline: Callable[[np.ndarray], Any] = lambda N: N) ->
     for index in range(scope.pick(10, 100)):
         K = int(rng.integers(2, 8))
         means, N = rng.random(K), rng.integers(0, 1500, K) * 1.0
-        mdp = EpisodicMDP(np.ones((1, 1, K, 1)), means.reshape(1, 1, K), [1.0])
+        mdp = EpisodicMDP(np.ones((1, 1, K, 1)), means.reshape(1, 1, K), np.ones(1))
         arms = PolicyClass(np.arange(K).reshape(K, 1, 1), K)
         need = BETA / np.maximum(means.max() - means, EPS) ** 2
         found = minimal_online_episodes(mdp, arms, EPS, BETA, offline(N.reshape(1, 1, K)))
@@ -176,7 +176,7 @@ def lock_forms(
         task = twin_lock(H, A, v)
         mdp, policies = task.mdp, task.policies
         twins = (policies[0], policies[(H - 1) * (A - 1) + 1])
-        N = beta / eps**2 * sum(occupancy_measure(mdp, twin) for twin in twins)
+        N = beta / eps**2 * np.sum([occupancy_measure(mdp, twin) for twin in twins], axis=0)
         found = [lock_episodes(kind, mdp, policies, eps, beta, data) for data in (0 * N, offline(N))]
         closed = twin_lock_episodes(H, A, v, beta, eps)[kind]
         yield Closed(f"twin lock H={H}, A={A}, {kind}", np.array(found), np.array(closed))

@@ -66,24 +66,25 @@ class Evaluation(Evidence):
     backward: Float[np.ndarray, " M"]
 
 
-def evaluations(scope: Scope, drop_ridge: bool = False) -> Iterator[Evaluation]:
+def evaluations(scope: Scope, mutant: str = "") -> Iterator[Evaluation]:
     """Yield arbitrary data (not even from the model: the identity is algebra) and linear models."""
     for seed in range(scope.pick(8, 60)):
         rng = np.random.default_rng([scope.seed, seed, 41])
         if seed % 2:
-            yield _linear_evaluation(rng, seed, drop_ridge)
+            yield _linear_evaluation(rng, seed, mutant)
         else:
-            yield _tabular_evaluation(rng, seed, drop_ridge)
+            yield _tabular_evaluation(rng, seed, mutant)
 
 
-def _tabular_evaluation(rng: np.random.Generator, seed: int, drop_ridge: bool) -> Evaluation:
+def _tabular_evaluation(rng: np.random.Generator, seed: int, mutant: str) -> Evaluation:
     mdp, policies, _ = random_task(int(rng.integers(1000)), H=3, S=2)
     counts = rng.integers(0, 50, mdp.P.shape)
     counts[rng.random(mdp.r.shape) < 0.2] = 0
     data = TransitionCounts(counts, counts.sum(axis=3) * rng.random(mdp.r.shape))
     lam = float(rng.uniform(0.01, 20))
     found = policy_widths(data, mdp.rho, policies, DELTA, lam)
-    P, R = counts / (data.visits + lam)[..., None], data.reward_sums / (data.visits + lam)
+    total_visits = data.visits + (1e-9 if mutant == "no ridge backwards" else lam)
+    P, R = counts / total_visits[..., None], data.reward_sums / total_visits
     chosen = rng.integers(len(policies), size=5)
     residuals, backward, values = [], [], []
     states = np.arange(mdp.n_states)
@@ -97,7 +98,7 @@ def _tabular_evaluation(rng: np.random.Generator, seed: int, drop_ridge: bool) -
             Q = mdp.r[h] + mdp.P[h] @ V[h + 1]
             xi = data.reward_sums[h] + counts[h] @ V[h + 1] - data.visits[h] * Q
             share = found.occupancies[m, h] / (data.visits[h][states, a] + lam)
-            total += float(share @ (xi - (0.0 if drop_ridge else lam) * Q)[states, a])
+            total += float(share @ (xi - (0.0 if mutant == "no ridge" else lam) * Q)[states, a])
             back = R[h][states, a] + P[h][states, a] @ back
         residuals.append(total)
         backward.append(float(mdp.rho @ back))
@@ -114,7 +115,7 @@ def random_linear(rng: np.random.Generator, H: int = 3, S: int = 4, A: int = 2, 
     return LinearMDP(phi, rng.random((H, d)), mu, np.eye(S)[0])
 
 
-def _linear_evaluation(rng: np.random.Generator, seed: int, drop_ridge: bool) -> Evaluation:
+def _linear_evaluation(rng: np.random.Generator, seed: int, mutant: str) -> Evaluation:
     model = random_linear(rng)
     mdp, phi = model.to_episodic(), model.phi
     counts = rng.integers(0, 50, mdp.P.shape)
@@ -129,7 +130,7 @@ def _linear_evaluation(rng: np.random.Generator, seed: int, drop_ridge: bool) ->
         for h in range(2, -1, -1):
             gamma = model.theta[h] + model.mu[h] @ V  # Q = <phi, gamma>
             xi = sums[h] + counts[h] @ V - N[h] * (phi @ gamma)
-            vector = np.einsum("sa,sad->d", xi, phi) - (0.0 if drop_ridge else lam) * gamma
+            vector = np.einsum("sa,sad->d", xi, phi) - (0.0 if mutant == "no ridge" else lam) * gamma
             total += float(found.targets[m, h] @ found.inverses[h] @ vector)
             fitted = np.einsum("sa,sad->d", sums[h] + counts[h] @ back, phi) @ found.inverses[h]
             back = (phi @ fitted)[states, actions[m, h]]
@@ -208,7 +209,9 @@ def largest_ratio(
 def abandoned_ratios(scope: Scope, kappa: float = 1.0) -> Iterator[WidthRatio]:
     """Yield data of a collector that leaves an arm as soon as its mean is well above the truth."""
     arms = PolicyClass(np.arange(4).reshape(4, 1, 1), 4)
-    mdp = EpisodicMDP(np.ones((1, 1, 4, 1)), np.full((1, 1, 4), 0.5), [1.0], noise=RewardNoise("bernoulli"))
+    mdp = EpisodicMDP(
+        np.ones((1, 1, 4, 1)), np.full((1, 1, 4), 0.5), np.ones(1), noise=RewardNoise("bernoulli")
+    )
     steps = np.arange(1, 2001)
     for seed in range(scope.pick(60, 300)):
         rng = np.random.default_rng([scope.seed, seed, 44])

@@ -217,7 +217,7 @@ def _runs(scope: Scope) -> tuple[TwoPhaseRun, ...]:
         P = np.eye(2)[rng.integers(2, size=(2, 2, 2))]
         if seed % 9 == 1:
             P = rng.dirichlet(np.full(2, 5.0), (2, 2, 2))
-        mdp = EpisodicMDP(P, rng.random((2, 2, 2)), [1.0, 0.0], noise=RewardNoise("bernoulli"))
+        mdp = EpisodicMDP(P, rng.random((2, 2, 2)), np.eye(2)[0], noise=RewardNoise("bernoulli"))
         w_min = min(1.0, smallest_positive_occupancy(mdp).lower)
         policies = PolicyClass.product(np.ones((2, 2, 2), dtype=bool))
         found.append(run(FineTuningTask(mdp, policies), 0.2, w_min, seed, f"random {seed}"))
