@@ -1,8 +1,8 @@
 """Fine-tuning from offline data: every theorem holds in the quick profile, and every check can fail.
 
-Mutants are deliberate errors in a radius, an elimination, a design, a learner or a constant, each run through
-the theorem that must catch it. Whole runs are too forgiving for that (with radii a hundred times too small the
-output is still right), so estimates, eliminations and designs are checked by themselves.
+Mutants are deliberate errors in a radius, an elimination, a design, a learner or a constant, each run
+through the theorem that must catch it. Whole runs are too forgiving for that (with radii a hundred times too
+small the output is still right), so estimates, eliminations and designs are checked by themselves.
 
 Statistical verdicts report a violation of a true statement with probability at most 1e-6
 (`theoryrl.theory.statistics.FALSE_ALARM`), per theorem.
@@ -339,7 +339,7 @@ def test_a_smaller_bonus_does_not_bound_the_rows(key: str) -> None:
     assert caught(key, two_phase.rows(SCOPE, shrink=0.02))
 
 
-def two_phase_runs(number: int = 4, budget: int | None = None) -> list[Any]:
+def two_phase_runs(number: int) -> list[Any]:
     return [two_phase.run(twin_lock(2, 3, 0.8), 0.2, 1.0, seed, "mutant") for seed in range(number)]
 
 
@@ -357,6 +357,7 @@ def test_a_design_for_a_seventh_of_the_tolerance_is_too_large() -> None:
 def test_an_exploration_that_does_not_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     right = two_phase_ftpedel.leak
     monkeypatch.setattr(two_phase_ftpedel, "leak", lambda *a: (1.0, right(*a)[1]))
+    monkeypatch.setattr(two_phase_ftpedel, "patience", lambda *a: 10**7)
     assert caught("exploration", two_phase_runs(8))
 
 

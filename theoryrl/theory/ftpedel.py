@@ -82,7 +82,7 @@ def _designed(run: TwoPhaseRun) -> bool:
 
 def _transfer(run: TwoPhaseRun) -> np.ndarray:
     low, high = run.transfer
-    return np.array([0.3219 / low, high / 3.058, 1 / run.slack])
+    return np.array([-low, high, -run.slack])
 
 
 _ESTIMATES: tuple[Theorem, ...] = (
@@ -569,7 +569,7 @@ _TWO_PHASES: tuple[Theorem, ...] = (
         given=_designed,
         evidence=two_phase.runs,
         measured=_transfer,
-        bound=lambda run: np.ones(3),
+        bound=lambda run: np.array([-0.3219, 3.058, -1.0]),
     ),
     Theorem(
         key="ftpedel.program",
