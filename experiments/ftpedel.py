@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from _parts import Part, Setting, run
 from _plots import outside_legend, panels
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 from theoryrl.instances import fork_episodes, offline_fork, paying_lock, twin_lock, two_arms
 from theoryrl.learners import (
@@ -73,6 +75,12 @@ def slope_of(x: Sequence[float], y: np.ndarray) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
+def plain_ticks(ax: Axes, values: Sequence[float]) -> None:
+    """Label a logarithmic axis with its own few values."""
+    ax.set_xticks(values, [f"{v:g}" for v in values])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
 # The forks.
 
 
@@ -118,6 +126,7 @@ def fork(setting: Setting) -> Part:
             ylabel="online episodes",
             title=f"{name}: data {'cover' if covered else 'miss'} the best",
         )
+        plain_ticks(ax, eps)
     vi_lcb = setting.map(
         episodes_of,
         [("fork", {"covered": c, "offline_episodes": 8_000_000}, VILCB(), 1, 0) for c in (True, False)],
@@ -155,6 +164,7 @@ def exact(setting: Setting) -> Part:
                      f"{error:.1g}" if covered else "–"])  # fmt: skip
         numbers[name] = {"T": T.tolist(), "closed": closed}
     axes[0].set(xlabel="eps", ylabel="T_o2o, beta = 100", title="what any design of this class needs")
+    plain_ticks(axes[0], eps)
     axes[0].legend(frameon=False, fontsize="small")
     header = ["", *(f"eps = {e}" for e in eps), "slope, eps ≥ .05", "error against closed form"]
     return Part(figure, header, rows, numbers)
@@ -168,11 +178,13 @@ def offline_size(setting: Setting) -> Part:
     rows, numbers = [], dict[str, Any]()
     for ax, covered, name in zip(axes, (True, False), ("M−", "M+"), strict=True):
         for label, options in (
-            ("FTPedel", {}), ("uniform + data", {"collect": "uniform"}), ("two certificates", {"hedge_offline": True})
+            ("FTPedel", {}),
+            ("uniform + data", {"collect": "uniform"}),
+            ("two certificates", {"hedge_offline": True}),
         ):  # fmt: skip
             learner = FTPedel(eps=eps, **GRID, **options)
             jobs = [
-                ("fork", {"covered": covered, "offline_episodes": n, "seed": seed}, learner, 100_000_000, seed)
+                ("fork", {"covered": covered, "offline_episodes": n, "seed": seed}, learner, 10**8, seed)
                 for n in sizes for seed in range(seeds)
             ]  # fmt: skip
             cells = np.array(setting.map(episodes_of, jobs)).reshape(len(sizes), seeds, 3)
@@ -204,7 +216,7 @@ def verifiability(setting: Setting) -> Part:
     }
     for label, (make, colour) in curves.items():
         jobs = [
-            ("arms", {"gap": g, "offline_pulls": int(4000 / g**2), "seed": seed}, make(g / 2), 10_000_000, seed)
+            ("arms", {"gap": g, "offline_pulls": int(4000 / g**2), "seed": seed}, make(g / 2), 10**7, seed)
             for g in gaps for seed in range(seeds)
         ]  # fmt: skip
         cells = np.array(setting.map(episodes_of, jobs)).reshape(len(gaps), seeds, 3)
@@ -228,7 +240,9 @@ def verifiability(setting: Setting) -> Part:
     axes[0].loglog(gaps, needed, "k:", label="lower bound for every verifiable learner")
     axes[0].set(xlabel="gap of the arm that is not in the data", ylabel="online episodes",
                 title="VI-LCB is right with no episode at all")  # fmt: skip
-    axes[0].legend(frameon=False, fontsize="small")
+    plain_ticks(axes[0], gaps)
+    axes[0].legend(frameon=False, fontsize="small", loc="lower left")
+    axes[0].set_ylim(0.5, None)
     rows.append(["lower bound, verifiable", *(f"{n:,.1f}" for n in needed), "", ""])
     numbers["lower bound"] = needed
     return Part(figure, ["", *(f"gap {g}" for g in gaps), "certified", "largest gap"], rows, numbers)
@@ -298,6 +312,7 @@ def separation(setting: Setting) -> Part:
             numbers[f"H = {H}, {label}"] = {"episodes": means.tolist(), "slope": slope,
                                             "certified": bool(cells[:, :, 1].all())}  # fmt: skip
         ax.set(xlabel="eps", ylabel="online episodes", title=f"twin lock, H = {H}, A = 4")
+        plain_ticks(ax, eps)
     axes[0].legend(frameon=False, fontsize="small")
     return Part(figure, ["", *(f"eps = {e}" for e in eps), "slope"], rows, numbers)
 
@@ -321,6 +336,7 @@ def other_locks(setting: Setting) -> Part:
         rows.append([f"class : design, H = {H}, A = {A}", *(f"{r:.1f}" for r in ratio)])
         numbers[f"class : design, {H}, {A}"] = ratio.tolist()
     axes[0].set(xlabel="eps", ylabel="class mixture : design", title="twin lock, no offline data")
+    plain_ticks(axes[0], eps)
     axes[0].legend(frameon=False, fontsize="small")
     horizons = (3, 4, 5)
     for collect, colour in (("design", "#0072B2"), ("uniform", "#999999")):
