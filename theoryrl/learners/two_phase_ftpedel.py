@@ -173,7 +173,7 @@ def row_constant(shape: tuple[int, int, int], nbar: float, delta: float) -> floa
 
 
 def gamma_constant(shape: tuple[int, int, int], nbar: float, log_policies: float, delta: float) -> float:
-    """Return Gamma = sum_h (gbar_h + (H-h+1) sqrt(SA)): W <= Gamma max_h |what_h|."""
+    """Return ``Gamma = sum_h (gbar_h + (H-h+1) sqrt(SA))``: ``W <= Gamma max_h |what_h|``."""
     H, S, A = shape
     remaining = np.arange(H, 0, -1.0)
     square = 2 * (math.log(H / delta) + log_policies) + S * A * math.log1p(nbar / (S * A))

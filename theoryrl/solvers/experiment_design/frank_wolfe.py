@@ -159,7 +159,8 @@ def _vertex(network: Any, gains: np.ndarray, mass: float) -> np.ndarray:
 def _best_step(errors: Errors, limits: np.ndarray, x: np.ndarray, rate: float, d: np.ndarray) -> float:
     """Return the step in (0, 1] at which the slope along d vanishes, by bisection."""
     low, high = 0.0, 1.0
-    if smoothed(errors, limits, x + d, rate)[1] @ d <= 0:
+    # A full step may leave a cell that must be seen without any visit.
+    if np.isfinite(errors.values(x + d)).all() and smoothed(errors, limits, x + d, rate)[1] @ d <= 0:
         return 1.0
     for _ in range(12):
         middle = (low + high) / 2

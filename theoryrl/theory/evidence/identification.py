@@ -152,7 +152,7 @@ def _linear_evaluation(rng: np.random.Generator, seed: int, mutant: str) -> Eval
 
 @dataclass(frozen=True, eq=False)
 class WidthRatio(Evidence):
-    """Largest |Vhat - V| / W over policies, and over every time that was looked at."""
+    """Largest ``|Vhat - V| / W`` over policies, and over every time that was looked at."""
 
     ratio: float
 
@@ -201,7 +201,7 @@ def largest_ratio(
     mdp: EpisodicMDP, policies: PolicyClass, data: TransitionCounts, kappa: float = 1.0,
     mode: str = "self-normalized",
 ) -> float:  # fmt: skip
-    """Return max |Vhat - V| / W over the class."""
+    """Return the largest ``|Vhat - V| / W`` over the class."""
     found = policy_widths(data, mdp.rho, policies, DELTA, 1.0, kappa, mode)
     return float(np.max(np.abs(found.values - class_values(mdp, policies)) / found.widths))
 
@@ -234,7 +234,7 @@ class EliminationRun(Evidence):
     Attributes
     ----------
     ratio
-        Largest |Vhat - V| / W over all policies and all looks.
+        Largest ``|Vhat - V| / W`` over all policies and all looks.
     survived
         Whether some optimal policy was alive at every look.
     worst_survivor
