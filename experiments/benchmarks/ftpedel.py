@@ -126,9 +126,9 @@ exact value of every recommendation included.
 ## Solvers
 
 {table(["", "seconds, median", "min", "max"], solvers)}
-The generic conic program takes {ratio:.1f} times as long as the design with its proof (bounds {apart:.0e} apart,
-relatively), in units that were chosen with the answer known, and the two differ by {error:.0e}. Single
-episodes take {slow / fast:,.0f} times as long as their counts at once."""
+The generic conic program takes {ratio:.1f} times as long as the design with its proof (bounds {apart:.0e}
+apart, relatively), in units that were chosen with the answer known, and the two differ by {error:.0e}.
+Single episodes take {slow / fast:,.0f} times as long as their counts at once."""
     write_page("ftpedel", "Fine-tuning: speed", body, COMMAND, ("cvxpy", "clarabel"))
 
 

@@ -66,7 +66,9 @@ class TabularErrors:
 
     def slopes(self, x: np.ndarray) -> np.ndarray:
         """Return f_i'(x)."""
-        return -self.squares / (x + self.offsets) ** 2
+        terms = np.zeros(self.squares.shape)
+        np.divide(-self.squares, (x + self.offsets) ** 2, out=terms, where=self.squares > 0)
+        return terms
 
     def curvature(self, x: np.ndarray, p: np.ndarray) -> np.ndarray:
         """Return the Hessian of sum_i p_i f_i."""
