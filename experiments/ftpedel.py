@@ -38,6 +38,7 @@ from theoryrl.theory.evidence.identification import kl
 
 COLOURS = {
     "FTPedel": "#0072B2",
+    "FTPedel, 2 eps": "#003B5C",
     "Pedel (no data)": "#D55E00",
     "uniform + data": "#999999",
     "class + data": "#E69F00",
@@ -93,6 +94,7 @@ def fork(setting: Setting) -> Part:
     for ax, covered, name in zip(axes, (True, False), ("M−", "M+"), strict=True):
         learners = {
             "FTPedel": lambda e: FTPedel(eps=e, **GRID),
+            "FTPedel, 2 eps": lambda e: FTPedel(eps=e, growth=0.1),
             "Pedel (no data)": lambda e: Pedel(eps=e, **GRID),
             "uniform + data": lambda e: FTPedel(eps=e, collect="uniform", **GRID),
             "class + data": lambda e: FTPedel(eps=e, collect="class", **GRID),

@@ -110,7 +110,8 @@ def read_model(model: str) -> Any:
     with complaints_about("FILE.npz|NAME"):
         is_file = Path(model).suffix == ".npz" or Path(model).is_file()
         problem = models.load(model) if is_file else build_instance(model)
-        if type(problem) not in solvers.METHODS and not isinstance(problem, models.ConservativeMDP):
+        wrapped = isinstance(problem, models.ConservativeMDP | models.FineTuningTask)
+        if type(problem) not in solvers.METHODS and not wrapped:
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
     return problem
 
@@ -118,8 +119,9 @@ def read_model(model: str) -> Any:
 def robust_model(problem: Any, uncertainty: str, rectangularity: str, temperature: float) -> RobustMDP:
     """Return the model with the set that the text names around each of its rows."""
     from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, RobustMDP, Uncertainty
+    from theoryrl.models.fine_tuning import FineTuningTask
 
-    nominal = problem.mdp if isinstance(problem, ConservativeMDP) else problem
+    nominal = problem.mdp if isinstance(problem, ConservativeMDP | FineTuningTask) else problem
     if not isinstance(nominal, EpisodicMDP | DiscountedMDP):
         raise TypeError(f"needs an episodic or discounted model; got {nominal!r}")
     sets = Uncertainty.parse(uncertainty, nominal.n_states)
@@ -130,7 +132,7 @@ def chosen_options(problem: Any, method: str, tol: float | None, progress: bool)
     """Return the options for the solver, and refuse those that it does not have."""
     from theoryrl import models, solvers
 
-    if isinstance(problem, models.ConservativeMDP):
+    if isinstance(problem, models.ConservativeMDP | models.FineTuningTask):
         problem = problem.mdp
     methods = solvers.METHODS[type(problem)]
     solver: Callable[..., Any] = methods[next(iter(methods)) if method == "auto" else method]

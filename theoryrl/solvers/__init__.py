@@ -13,6 +13,7 @@ from theoryrl.models import (
     ConstrainedMDP,
     DiscountedMDP,
     EpisodicMDP,
+    FineTuningTask,
     ImplicitMDP,
     MatrixGame,
     PreferenceGame,
@@ -166,8 +167,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     Parameters
     ----------
     model
-        A model of one of the types in `METHODS`, or a `ConservativeMDP` (whose unconstrained optimum
-        is returned).
+        A model of one of the types in `METHODS`, or a `ConservativeMDP` or `FineTuningTask` (whose
+        unconstrained optimum among all policies is returned).
     method
         Key of a solver for that type of model, or ``"auto"``.
     options
@@ -187,7 +188,7 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     UnknownKeyError
         If the method is not one for this type of model.
     """
-    if isinstance(model, ConservativeMDP):
+    if isinstance(model, ConservativeMDP | FineTuningTask):
         model = model.mdp
     if type(model) not in METHODS:
         raise TypeError(f"solve takes a model of theoryrl.models; got {type(model).__name__}")
