@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def test_a_run_with_a_wrong_elimination_is_caught(
 
 def test_certifying_the_worst_policy_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ftpedel, "eliminate", drop_the_best)
-    assert caught("certified", identification.certified_runs(SCOPE))
+    assert caught("certified", islice(identification.certified_runs(SCOPE), 45))  # Pedel
 
 
 # All policies.
@@ -157,17 +158,17 @@ def test_certifying_the_worst_policy_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_index_without_its_width_bounds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relaxation, "_index", lambda model, *rest: relaxation._Index(0.0, model.R.copy()))
-    assert caught("relaxation", identification.relaxations(SCOPE))
+    assert caught("relaxation", islice(identification.relaxations(SCOPE), 5))
 
 
 def test_bounds_without_radii_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = lambda N, *rest: np.full(len(N), 1e-6)  # noqa: E731
     monkeypatch.setattr(relaxation, "confidence_radii", tiny)
-    assert caught("relaxation-bounds", identification.relaxations(SCOPE))
+    assert caught("relaxation-bounds", islice(identification.relaxations(SCOPE), 20))
 
 
 def test_bounds_that_grow_with_cuts_are_caught() -> None:
-    cases = [replace(case, uppers=case.uppers[::-1]) for case in identification.relaxations(SCOPE)]
+    cases = [replace(case, uppers=case.uppers[::-1]) for case in islice(identification.relaxations(SCOPE), 8)]
     assert caught("relaxation-cuts", cases)
 
 
@@ -211,11 +212,11 @@ def of_one_stage(mdp: Any, policies: Any, eps: float, beta: float, N: Any = None
     ],
 )
 def test_a_wrong_design_breaks_a_law(key: str, mutant: Any) -> None:
-    assert caught(key, designs.design_laws(SCOPE, mutant))
+    assert caught(key, islice(designs.design_laws(SCOPE, mutant), 4))
 
 
 def test_a_coefficient_that_grows_is_caught() -> None:
-    cases = [replace(c, coefficients=c.coefficients[::-1]) for c in designs.design_laws(SCOPE)]
+    cases = [replace(c, coefficients=c.coefficients[::-1]) for c in islice(designs.design_laws(SCOPE), 2)]
     assert caught("convex", cases)
 
 
