@@ -341,7 +341,7 @@ def test_a_smaller_bonus_does_not_bound_the_rows(key: str) -> None:
 
 
 def two_phase_runs(number: int) -> list[Any]:
-    return [two_phase.run(twin_lock(2, 3, 0.8), 0.2, 1.0, seed, "mutant") for seed in range(number)]
+    return [two_phase.run(twin_lock(2, 3, 0.8, 0), 0.2, 1.0, seed, "mutant") for seed in range(number)]
 
 
 def test_a_model_that_is_not_explored_does_not_transfer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def main() -> None:
             ("Pedel on M−, five runs of 2.2 million episodes", covered, Pedel(**options)),
             ("FTPedel on M+, five runs of 2.6 million episodes", missed, FTPedel(**options)),
             ("two phases on the twin lock, H = 3, A = 4, eps = .4, five runs",
-             [twin_lock(3, 4)] * 5, TwoPhaseFTPedel(eps=0.4)),
+             [twin_lock(3, 4, 0.8, 0)] * 5, TwoPhaseFTPedel(eps=0.4)),
         )
     ]  # fmt: skip
     few = min(repetitions, 3)

@@ -141,7 +141,7 @@ def test_one_hot_features_give_the_tabular_values():
         1.0,
     )
     np.testing.assert_allclose(linear.values, tabular.values, rtol=1e-12)
-    np.testing.assert_allclose(linear.radii - np.sqrt(18) * np.array([3, 2, 1]), tabular.radii, rtol=1e-12)
+    np.testing.assert_allclose(linear.factors - np.sqrt(18) * np.array([3, 2, 1]), tabular.radii, rtol=1e-12)
     assert (linear.widths >= tabular.widths - 1e-12).all()
 
 
@@ -215,7 +215,7 @@ def test_a_behaviour_that_is_not_known_cannot_be_played():
 
 
 def test_a_class_needs_no_offline_data_and_counts_may_be_empty():
-    task = two_arms(0.4)
+    task = two_arms(0.4, 0)
     empty = FineTuningTask(task.mdp, task.policies, TransitionCounts.empty((1, 1, 2)))
     first, second = (identify(t, FTPedel(eps=0.5), 10_000) for t in (task, empty))
     assert first.trace.same_as(second.trace)

@@ -28,7 +28,7 @@ def _bernoulli(P: np.ndarray, r: np.ndarray, start: int) -> EpisodicMDP:
     return EpisodicMDP(P, r, start_in(start, P.shape[1]), noise=RewardNoise("bernoulli"))
 
 
-def offline_fork(covered: bool = True, offline_episodes: int = 0, seed: int = 0) -> FineTuningTask:
+def offline_fork(covered: bool = True, offline_episodes: int = 1000, seed: int = 0) -> FineTuningTask:
     """A fork whose left branch is in the data; the optimal branch is the left or the right one.
 
     Three stages. At the root (mean 0) action 0 leads to L; actions 1 and 2 lead to R with probability p,
@@ -100,7 +100,7 @@ def fork_episodes(beta: float, eps: float, offline: bool) -> float:
 
 
 def twin_lock(
-    horizon: int = 3, n_actions: int = 4, v: float = 0.8, offline_episodes: int = 0, seed: int = 0
+    horizon: int = 3, n_actions: int = 4, v: float = 0.8, offline_episodes: int = 1000, seed: int = 0
 ) -> FineTuningTask:
     """A lock whose last step has two right actions, the twins, and of which the data know both.
 
@@ -117,7 +117,7 @@ def twin_lock(
     v
         Value of the twins, in (0, 1].
     offline_episodes
-        Offline episodes of *each* twin.
+        Offline episodes of *each* twin, at least 0.
     seed
         Seed of the data.
 
@@ -204,7 +204,7 @@ def _lock_kernel(H: int, A: int) -> Float[np.ndarray, "H 2 A 2"]:
     return P
 
 
-def two_arms(gap: float = 0.2, offline_pulls: int = 0, seed: int = 0) -> FineTuningTask:
+def two_arms(gap: float = 0.2, offline_pulls: int = 1000, seed: int = 0) -> FineTuningTask:
     """Two arms of which only the better one is in the data: means 1/2 and 1/2 - gap.
 
     Parameters
@@ -212,7 +212,7 @@ def two_arms(gap: float = 0.2, offline_pulls: int = 0, seed: int = 0) -> FineTun
     gap
         D, in (0, 1/2].
     offline_pulls
-        Pulls of the first arm.
+        Pulls of the first arm, at least 0.
     seed
         Seed of the data.
 

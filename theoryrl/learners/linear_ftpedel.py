@@ -52,7 +52,7 @@ class LinearEstimates(NamedTuple):
         phihat: shape [M, H, d].
     inverses
         Lambda_h^-1: shape [H, d, d].
-    radii
+    factors
         g_h with the factor of the bias: shape [H].
     kernel
         <phi(s, a), muhat_h(s')>, in general not a probability: shape [H, S, A, S].
@@ -62,7 +62,7 @@ class LinearEstimates(NamedTuple):
     widths: Float[np.ndarray, " M"]
     targets: Float[np.ndarray, "M H d"]
     inverses: Float[np.ndarray, "H d d"]
-    radii: Float[np.ndarray, " H"]
+    factors: Float[np.ndarray, " H"]
     kernel: Float[np.ndarray, "H S A S"]
 
 
@@ -88,7 +88,7 @@ def linear_estimates(
     remaining = np.arange(H, 0, -1.0)
     log_det = np.linalg.slogdet(Lambda / lam)[1]
     g = remaining / 2 * np.sqrt(kappa * (2 * (np.log(H / delta) + log_policies) + log_det))
-    radii = g + np.sqrt(kappa * lam * d) * remaining
+    factors = g + np.sqrt(kappa * lam * d) * remaining
     states = np.arange(S)
     targets = np.empty((len(actions), H, d))
     weight = np.broadcast_to(rho, (len(actions), S))
@@ -98,7 +98,7 @@ def linear_estimates(
     norms = np.sqrt(np.einsum("mhd,hde,mhe->mh", targets, inverse, targets))
     kernel = np.einsum("sad,hdt->hsat", phi, mu)
     return LinearEstimates(
-        np.einsum("mhd,hd->m", targets, theta), norms @ radii, targets, inverse, radii, kernel
+        np.einsum("mhd,hd->m", targets, theta), norms @ factors, targets, inverse, factors, kernel
     )
 
 
@@ -144,7 +144,7 @@ class LinearFTPedel:
 
     @property
     def guaranteed(self) -> bool:
-        """Whether the radii are those of the proof."""
+        """Whether the factors are those of the proof."""
         return self.conf_scale >= 1
 
     def _phi(self, spec: IdentificationSpec) -> Float[np.ndarray, "S A d"]:
@@ -204,10 +204,10 @@ class LinearFTPedel:
         for j, episodes in enumerate(parts):
             solved = np.einsum("hde,mhe->mhd", inverse, found.targets)
             norms = np.sqrt(np.maximum(np.einsum("mhd,mhd->mh", solved, found.targets), 1e-300))
-            W = norms @ found.radii
+            W = norms @ found.factors
             q = np.exp(self.eta * (W / W.max() - 1))
             squares = np.einsum("mhd,sad->mhsa", solved, phi) ** 2
-            gains = np.einsum("m,h,mh,mhsa->hsa", q, found.radii, 0.5 / norms, squares)
+            gains = np.einsum("m,h,mh,mhsa->hsa", q, found.factors, 0.5 / norms, squares)
             V = np.zeros(S)
             for h in range(H - 1, -1, -1):
                 Q = gains[h] + found.kernel[h] @ V

@@ -627,7 +627,7 @@ class TwinLooks(Looks):
 def twin_visits(scope: Scope) -> Iterator[TwinVisits]:
     """Yield runs with uniform actions, whose visits of the last cell are not planned."""
     for seed in scope.seeds(8, 30):
-        problem = IdentificationProblem(twin_lock(2, 3, 0.8))
+        problem = IdentificationProblem(twin_lock(2, 3, 0.8, 0))
         learner = FTPedel(eps=0.3, growth=0.1, collect="uniform", stop="paper")
         looks = TwinLooks(problem, learner)
         result = quietly(problem, learner, 5_000_000, seed, looks)
