@@ -42,6 +42,7 @@ from theoryrl.instances.linear_systems import (
     random_spd,
     shifted_laplacian,
 )
+from theoryrl.instances.markov_games import random_candidate_game, random_markov_game, risky_game
 from theoryrl.instances.preferences import (
     bradley_terry,
     intransitive_contexts,
@@ -113,6 +114,9 @@ INSTANCES: Registry[Factory] = Registry(
         ("twin-lock", twin_lock),
         ("paying-lock", paying_lock),
         ("two-arms", two_arms),
+        ("risky-game", risky_game),
+        ("random-markov-game", random_markov_game),
+        ("random-candidate-game", random_candidate_game),
     ],
 )
 
@@ -155,8 +159,10 @@ __all__ = [
     "paying_lock",
     "price_features",
     "queue",
+    "random_candidate_game",
     "random_conservative",
     "random_dirichlet",
+    "random_markov_game",
     "random_preferences",
     "random_robust_linear",
     "random_spd",
@@ -164,6 +170,7 @@ __all__ = [
     "recovering",
     "repeated_mixture",
     "replacement",
+    "risky_game",
     "riverswim",
     "rock_paper_scissors",
     "shifted_laplacian",

@@ -18,9 +18,28 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
-from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.bandits import (
+    KLUCB,
+    UCB1,
+    Exp3,
+    FixedArm,
+    SuccessiveHalving,
+    ThompsonSampling,
+    TsallisINF,
+)
+from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.identification import VILCB, ActionElimination, GapUCBVI
-from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
+from theoryrl.learners.baselines.off_dynamics import (
+    DRLSVIUCB,
+    DRPVI,
+    LSVIUCB,
+    PEVI,
+    R2PVI,
+    RPO,
+    VADRPVI,
+    RobustUCBVI,
+    WeDriveU,
+)
 from theoryrl.learners.baselines.preference import (
     EGPO,
     INPO,
@@ -49,6 +68,7 @@ from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner
 from theoryrl.learners.dr_rpo import DRRPO
 from theoryrl.learners.ftpedel import FTPedel, Pedel
 from theoryrl.learners.linear_ftpedel import LinearFTPedel
+from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -78,6 +98,11 @@ _ALL: tuple[type[Any], ...] = (
     LSVIUCB,
     RPO,
     WeDriveU,
+    RobustUCBVI,
+    PEVI,
+    DRPVI,
+    R2PVI,
+    VADRPVI,
     NashMP,
     NashProx,
     NashMPPG,
@@ -103,6 +128,7 @@ _ALL: tuple[type[Any], ...] = (
     InterleavedOracle,
     LookaheadOracle,
     TsallisINF,
+    SuccessiveHalving,
     BinnedTsallisINF,
     ChebCB,
     UCB1,
@@ -124,6 +150,12 @@ _ALL: tuple[type[Any], ...] = (
     VILCB,
     GapUCBVI,
     ActionElimination,
+    MEXGame,
+    MEXGameModelFree,
+    GreedyGame,
+    PosteriorGame,
+    NashVI,
+    VIULCB,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -132,6 +164,7 @@ __all__ = [
     "BPIUCBVI",
     "DOPE",
     "DRLSVIUCB",
+    "DRPVI",
     "DRRPO",
     "EGPO",
     "INPO",
@@ -141,12 +174,16 @@ __all__ = [
     "MMD",
     "MPO",
     "OMWU",
+    "PEVI",
     "PSRL",
+    "R2PVI",
     "RPO",
     "SPO",
     "UCB1",
     "UCBVI",
+    "VADRPVI",
     "VILCB",
+    "VIULCB",
     "ActionElimination",
     "AllPolicyFTPedel",
     "AlwaysBaseline",
@@ -162,18 +199,22 @@ __all__ = [
     "FixedMixture",
     "GPLookahead",
     "GapUCBVI",
+    "GreedyGame",
     "GreedyOracle",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
     "LinearFTPedel",
     "LookaheadOracle",
+    "MEXGame",
+    "MEXGameModelFree",
     "NashEMA",
     "NashMD",
     "NashMDPG",
     "NashMP",
     "NashMPPG",
     "NashProx",
+    "NashVI",
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
@@ -182,12 +223,15 @@ __all__ = [
     "Pedel",
     "PeriodicOracle",
     "PeriodicUCB",
+    "PosteriorGame",
     "QueueSPO",
     "RandomOffsetsOracle",
     "RelaxationTuner",
     "RewardModelLearner",
+    "RobustUCBVI",
     "RoundRobinOracle",
     "StepMix",
+    "SuccessiveHalving",
     "ThompsonSampling",
     "TrajectoryRewardModel",
     "TrajectorySPO",

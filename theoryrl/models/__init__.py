@@ -6,6 +6,7 @@ from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.counts import TransitionCounts
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.fine_tuning import FineTuningTask
+from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
 from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
 from theoryrl.models.layouts import (
@@ -16,6 +17,13 @@ from theoryrl.models.layouts import (
 )
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
+from theoryrl.models.markov_game import (
+    CandidateGame,
+    FiniteGameClass,
+    FiniteMemoryPolicy,
+    PolicyPair,
+    ZeroSumMarkovGame,
+)
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.policy_class import PolicyClass
@@ -38,12 +46,17 @@ from theoryrl.models.uncertainty import Uncertainty
 
 __all__ = [
     "AverageRewardMDP",
+    "CandidateGame",
     "ConservativeMDP",
     "ConstrainedMDP",
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
     "FineTuningTask",
+    "FiniteFunctionClass",
+    "FiniteGameClass",
+    "FiniteMemoryPolicy",
+    "FiniteModelClass",
     "HistoryPolicy",
     "ImplicitMDP",
     "IndexRule",
@@ -58,6 +71,7 @@ __all__ = [
     "PeriodicSchedule",
     "Policy",
     "PolicyClass",
+    "PolicyPair",
     "PreferenceGame",
     "PullSequence",
     "RecoveringBandit",
@@ -75,6 +89,7 @@ __all__ = [
     "TrajectoryGame",
     "TransitionCounts",
     "Uncertainty",
+    "ZeroSumMarkovGame",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

@@ -27,8 +27,16 @@ from theoryrl.models.constrained import ConstrainedMDP
 from theoryrl.models.counts import TransitionCounts
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.fine_tuning import FineTuningTask
+from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
+from theoryrl.models.markov_game import (
+    CandidateGame,
+    FiniteGameClass,
+    FiniteMemoryPolicy,
+    PolicyPair,
+    ZeroSumMarkovGame,
+)
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.policy_class import PolicyClass
@@ -55,6 +63,8 @@ KINDS: Mapping[str, type[Any]] = {
         DeterministicPolicy,
         DiscountedMDP,
         EpisodicMDP,
+        FiniteFunctionClass,
+        FiniteModelClass,
         LinearMDP,
         HistoryPolicy,
         LinearSystems,
@@ -83,6 +93,11 @@ KINDS: Mapping[str, type[Any]] = {
         FineTuningTask,
         PolicyClass,
         TransitionCounts,
+        ZeroSumMarkovGame,
+        FiniteGameClass,
+        CandidateGame,
+        FiniteMemoryPolicy,
+        PolicyPair,
     )
 }
 

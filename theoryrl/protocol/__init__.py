@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import (
+    CandidateGame,
     ConservativeMDP,
     EpisodicMDP,
     FineTuningTask,
@@ -17,6 +18,7 @@ from theoryrl.models import (
     RobustLinearMDP,
     StochasticBandit,
     TrajectoryGame,
+    ZeroSumMarkovGame,
 )
 from theoryrl.protocol.bandit import (
     ArmDecision,
@@ -44,7 +46,20 @@ from theoryrl.protocol.identification import (
     IdentificationSpec,
     identify,
 )
+from theoryrl.protocol.markov_game import (
+    GameDecision,
+    MarkovGameProblem,
+    MarkovGameSpec,
+)
 from theoryrl.protocol.off_dynamics import Approximation, OffDynamicsProblem, OffDynamicsSpec
+from theoryrl.protocol.opponents import (
+    BestResponder,
+    FixedOpponent,
+    FrequencyResponder,
+    GamePast,
+    Grudger,
+    Opponent,
+)
 from theoryrl.protocol.preference import (
     Duels,
     EquilibriumAudit,
@@ -69,6 +84,8 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
     FineTuningTask: (IdentificationProblem, "fine-tuning"),
+    ZeroSumMarkovGame: (MarkovGameProblem, "markov-game"),
+    CandidateGame: (MarkovGameProblem.from_candidates, "candidate-game"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -125,6 +142,7 @@ __all__ = [
     "BanditProblem",
     "BanditSpec",
     "Batch",
+    "BestResponder",
     "BlockDecision",
     "BlockPolicy",
     "Decision",
@@ -134,12 +152,20 @@ __all__ = [
     "EpisodicProblem",
     "EpisodicSpec",
     "EquilibriumAudit",
+    "FixedOpponent",
+    "FrequencyResponder",
+    "GameDecision",
+    "GamePast",
+    "Grudger",
     "Identification",
     "IdentificationProblem",
     "IdentificationSpec",
     "Learner",
+    "MarkovGameProblem",
+    "MarkovGameSpec",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
+    "Opponent",
     "Outcome",
     "PreferenceDecision",
     "PreferenceProblem",

@@ -9,6 +9,7 @@ from typing import Any
 from theoryrl._registry import Registry
 from theoryrl.models import (
     AverageRewardMDP,
+    CandidateGame,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
@@ -23,6 +24,7 @@ from theoryrl.models import (
     RobustMDP,
     TotalRewardMDP,
     TrajectoryGame,
+    ZeroSumMarkovGame,
 )
 from theoryrl.solvers import (
     average,
@@ -30,6 +32,7 @@ from theoryrl.solvers import (
     discounted,
     episodic,
     experiment_design,
+    markov_game,
     preference,
     recovering,
     relaxation,
@@ -62,6 +65,7 @@ from theoryrl.solvers.discounted import (
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.experiment_design import *  # noqa: F403
+from theoryrl.solvers.markov_game import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
@@ -138,6 +142,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         [
             ("policy-iteration", total.policy_iteration),
             ("interval-iteration", total.interval_iteration),
+            ("optimistic-value-iteration", total.optimistic_value_iteration),
         ],
     ),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
@@ -155,7 +160,17 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         "method",
         [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
     ),
-    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
+    MatrixGame: Registry(
+        "method",
+        [("linear-program", preference.matrix_game_equilibrium), ("simplex", markov_game.small_matrix_game)],
+    ),
+    ZeroSumMarkovGame: Registry(
+        "method",
+        [
+            (name, partial(markov_game.markov_game_equilibrium, method=name))
+            for name in ("simplex", "linear-program")
+        ],
+    ),
     TrajectoryGame: Registry("method", [("linear-program", trajectory_winner)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
@@ -168,7 +183,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     ----------
     model
         A model of one of the types in `METHODS`, or a `ConservativeMDP` or `FineTuningTask` (whose
-        unconstrained optimum among all policies is returned).
+        unconstrained optimum among all policies is returned), or a `CandidateGame` (whose true game is
+        solved).
     method
         Key of a solver for that type of model, or ``"auto"``.
     options
@@ -190,6 +206,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     """
     if isinstance(model, ConservativeMDP | FineTuningTask):
         model = model.mdp
+    if isinstance(model, CandidateGame):
+        model = model.game
     if type(model) not in METHODS:
         raise TypeError(f"solve takes a model of theoryrl.models; got {type(model).__name__}")
     methods = METHODS[type(model)]
@@ -237,6 +255,7 @@ __all__ = [
     "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
+    *markov_game.__all__,
     *robust.__all__,
     *preference.__all__,
     *recovering.__all__,
