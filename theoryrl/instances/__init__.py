@@ -39,6 +39,14 @@ from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
 from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
+from theoryrl.instances.fine_tuning import (
+    fork_episodes,
+    offline_fork,
+    paying_lock,
+    twin_lock,
+    twin_lock_episodes,
+    two_arms,
+)
 from theoryrl.instances.five_state import five_state, five_state_target
 from theoryrl.instances.fork import fork
 from theoryrl.instances.frozen_lake import frozen_lake, frozen_lake_target
@@ -127,6 +135,10 @@ INSTANCES: Registry[Factory] = Registry(
         ("three-cycle", three_cycle),
         ("condorcet", condorcet),
         ("trajectory-preferences", trajectory_preferences),
+        ("offline-fork", offline_fork),
+        ("twin-lock", twin_lock),
+        ("paying-lock", paying_lock),
+        ("two-arms", two_arms),
         ("risky-game", risky_game),
         ("random-markov-game", random_markov_game),
         ("random-candidate-game", random_candidate_game),
@@ -169,6 +181,7 @@ __all__ = [
     "five_state_target",
     "flipping_riverswim",
     "fork",
+    "fork_episodes",
     "frozen_lake",
     "frozen_lake_target",
     "garnet",
@@ -186,8 +199,10 @@ __all__ = [
     "inventory",
     "islands",
     "moving_goal",
+    "offline_fork",
     "one_pair_change",
     "path_grid",
+    "paying_lock",
     "price_features",
     "queue",
     "random_average",
@@ -212,6 +227,9 @@ __all__ = [
     "switching_random",
     "three_cycle",
     "trajectory_preferences",
+    "twin_lock",
+    "twin_lock_episodes",
+    "two_arms",
     "unobserved_turn",
     "unseen_change",
 ]

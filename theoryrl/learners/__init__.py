@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.learners.all_policies import AllPolicyFTPedel
 from theoryrl.learners.baselines import (
     BPIUCBVI,
     DOPE,
@@ -40,6 +41,7 @@ from theoryrl.learners.baselines.bandits import (
 from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.golf import GOLF
 from theoryrl.learners.baselines.hybrid import HyQ, OfflineOnly, OnlineFQI
+from theoryrl.learners.baselines.identification import VILCB, ActionElimination, GapUCBVI
 from theoryrl.learners.baselines.off_dynamics import (
     DRLSVIUCB,
     DRPVI,
@@ -78,8 +80,10 @@ from theoryrl.learners.baselines.recovering import (
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.candidates import RealizabilityError
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.ftpedel import FTPedel, Pedel
 from theoryrl.learners.glow import GLOW
 from theoryrl.learners.hyglow import H2O, HyGLOW
+from theoryrl.learners.linear_ftpedel import LinearFTPedel
 from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
@@ -93,6 +97,7 @@ from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
 from theoryrl.learners.trajectory_spo import TrajectorySPO
 from theoryrl.learners.tuner import RelaxationTuner
+from theoryrl.learners.two_phase_ftpedel import TwoPhaseFTPedel
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -163,6 +168,14 @@ _ALL: tuple[type[Any], ...] = (
     HyQ,
     OnlineFQI,
     OfflineOnly,
+    FTPedel,
+    Pedel,
+    TwoPhaseFTPedel,
+    LinearFTPedel,
+    AllPolicyFTPedel,
+    VILCB,
+    GapUCBVI,
+    ActionElimination,
     MEXGame,
     MEXGameModelFree,
     GreedyGame,
@@ -217,7 +230,10 @@ __all__ = [
     "UCRL2",
     "UCRL2B",
     "VADRPVI",
+    "VILCB",
     "VIULCB",
+    "ActionElimination",
+    "AllPolicyFTPedel",
     "AlwaysBaseline",
     "AveragePSRL",
     "BinnedTsallisINF",
@@ -227,10 +243,12 @@ __all__ = [
     "DuellingHedge",
     "EpsMix",
     "Exp3",
+    "FTPedel",
     "FittedQIteration",
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GapUCBVI",
     "GreedyGame",
     "GreedyOracle",
     "HyGLOW",
@@ -238,6 +256,7 @@ __all__ = [
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LinearFTPedel",
     "LookaheadOracle",
     "MEXGame",
     "MEXGameModelFree",
@@ -258,6 +277,7 @@ __all__ = [
     "OptimalCycle",
     "OracleMixture",
     "OracleRestarts",
+    "Pedel",
     "PeriodicOracle",
     "PeriodicUCB",
     "PosteriorGame",
@@ -274,6 +294,7 @@ __all__ = [
     "TrajectoryRewardModel",
     "TrajectorySPO",
     "TsallisINF",
+    "TwoPhaseFTPedel",
     "UCBGreedy",
     "UCRL2Restarts",
     "WeDriveU",

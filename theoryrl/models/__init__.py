@@ -3,7 +3,9 @@
 from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
+from theoryrl.models.counts import TransitionCounts
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.fine_tuning import FineTuningTask
 from theoryrl.models.hypotheses import CandidateMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
 from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
@@ -25,6 +27,7 @@ from theoryrl.models.markov_game import (
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.policy_class import PolicyClass
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
@@ -51,6 +54,7 @@ __all__ = [
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "FineTuningTask",
     "FiniteFunctionClass",
     "FiniteGameClass",
     "FiniteMemoryPolicy",
@@ -70,6 +74,7 @@ __all__ = [
     "PeriodicSchedule",
     "PiecewiseStationaryMDP",
     "Policy",
+    "PolicyClass",
     "PolicyPair",
     "PreferenceGame",
     "PullSequence",
@@ -86,6 +91,7 @@ __all__ = [
     "StochasticBandit",
     "TotalRewardMDP",
     "TrajectoryGame",
+    "TransitionCounts",
     "Uncertainty",
     "ZeroSumMarkovGame",
     "discounted_from_toolbox",

@@ -11,6 +11,7 @@ from theoryrl.models import (
     CandidateMDP,
     ConservativeMDP,
     EpisodicMDP,
+    FineTuningTask,
     LossTable,
     PiecewiseStationaryMDP,
     PreferenceGame,
@@ -42,6 +43,13 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.identification import (
+    Batch,
+    Identification,
+    IdentificationProblem,
+    IdentificationSpec,
+    identify,
+)
 from theoryrl.protocol.markov_game import (
     GameDecision,
     MarkovGameProblem,
@@ -80,6 +88,7 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
+    FineTuningTask: (IdentificationProblem, "fine-tuning"),
     ZeroSumMarkovGame: (MarkovGameProblem, "markov-game"),
     CandidateGame: (MarkovGameProblem.from_candidates, "candidate-game"),
     AverageRewardMDP: (AverageProblem.from_stationary, "average"),
@@ -142,6 +151,7 @@ __all__ = [
     "BanditObservation",
     "BanditProblem",
     "BanditSpec",
+    "Batch",
     "BestResponder",
     "BlockDecision",
     "BlockPolicy",
@@ -157,6 +167,9 @@ __all__ = [
     "GameDecision",
     "GamePast",
     "Grudger",
+    "Identification",
+    "IdentificationProblem",
+    "IdentificationSpec",
     "Learner",
     "MarkovGameProblem",
     "MarkovGameSpec",
@@ -179,6 +192,7 @@ __all__ = [
     "TrajectoryProblem",
     "TrajectorySpec",
     "as_problem",
+    "identify",
     "play",
     "pose_relaxation",
     "relaxation_table",
