@@ -16,8 +16,15 @@ from theoryrl.models.layouts import (
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.parametric_classes import (
+    LinearMixtureClass,
+    LinearQClass,
+    TabularModelClass,
+    TabularQClass,
+)
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.product_class import ProductQClass
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import (
@@ -47,6 +54,8 @@ __all__ = [
     "ImplicitMDP",
     "IndexRule",
     "LinearMDP",
+    "LinearMixtureClass",
+    "LinearQClass",
     "LinearSystems",
     "LossTable",
     "MarkovPolicy",
@@ -57,6 +66,7 @@ __all__ = [
     "PeriodicSchedule",
     "Policy",
     "PreferenceGame",
+    "ProductQClass",
     "PullSequence",
     "RecoveringBandit",
     "RegularizedGame",
@@ -69,6 +79,8 @@ __all__ = [
     "SparseTransitions",
     "StationaryMDP",
     "StochasticBandit",
+    "TabularModelClass",
+    "TabularQClass",
     "TotalRewardMDP",
     "TrajectoryGame",
     "Uncertainty",

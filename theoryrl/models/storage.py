@@ -29,8 +29,10 @@ from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.parametric_classes import LinearMixtureClass
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.product_class import ProductQClass
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
@@ -56,6 +58,8 @@ KINDS: Mapping[str, type[Any]] = {
         FiniteFunctionClass,
         FiniteModelClass,
         LinearMDP,
+        LinearMixtureClass,
+        ProductQClass,
         HistoryPolicy,
         LinearSystems,
         LossTable,

@@ -28,6 +28,7 @@ from theoryrl.solvers import (
     coefficients,
     discounted,
     episodic,
+    maximize_to_explore,
     preference,
     recovering,
     relaxation,
@@ -59,6 +60,7 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.maximize_to_explore import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
@@ -234,6 +236,7 @@ __all__ = [
     "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
+    *maximize_to_explore.__all__,
     *robust.__all__,
     *preference.__all__,
     *recovering.__all__,
