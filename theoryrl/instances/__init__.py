@@ -27,6 +27,12 @@ from theoryrl.instances.gridworld import gridworld
 from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.hypotheses import (
+    nearby_models,
+    perturbed_values,
+    random_linear,
+    sparse_rewards,
+)
 from theoryrl.instances.inventory import inventory
 from theoryrl.instances.linear_systems import (
     alternating_laplacian,
@@ -44,6 +50,7 @@ from theoryrl.instances.preferences import (
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
+from theoryrl.instances.risky_arms import risky_arms, risky_arms_class
 from theoryrl.instances.riverswim import riverswim
 from theoryrl.instances.robust_linear import random_robust_linear, repeated_mixture, unobserved_turn
 from theoryrl.instances.self_play import condorcet, three_cycle, trajectory_preferences
@@ -101,6 +108,9 @@ INSTANCES: Registry[Factory] = Registry(
         ("three-cycle", three_cycle),
         ("condorcet", condorcet),
         ("trajectory-preferences", trajectory_preferences),
+        ("risky-arms", risky_arms),
+        ("sparse-rewards", sparse_rewards),
+        ("random-linear", random_linear),
     ],
 )
 
@@ -137,11 +147,14 @@ __all__ = [
     "intransitive_contexts",
     "inventory",
     "islands",
+    "nearby_models",
     "path_grid",
+    "perturbed_values",
     "price_features",
     "queue",
     "random_conservative",
     "random_dirichlet",
+    "random_linear",
     "random_preferences",
     "random_robust_linear",
     "random_spd",
@@ -149,10 +162,13 @@ __all__ = [
     "recovering",
     "repeated_mixture",
     "replacement",
+    "risky_arms",
+    "risky_arms_class",
     "riverswim",
     "rock_paper_scissors",
     "shifted_laplacian",
     "shifting_levels",
+    "sparse_rewards",
     "three_cycle",
     "trajectory_preferences",
     "unobserved_turn",

@@ -18,6 +18,16 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.hypotheses import (
+    KLUCBVI,
+    LSVI,
+    RLSVI,
+    EpsilonGreedy,
+    FinitePSRL,
+    GreedyMLE,
+    LevelSetOFU,
+    ProductGOLF,
+)
 from theoryrl.learners.baselines.off_dynamics import DRLSVIUCB, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners.baselines.preference import (
     EGPO,
@@ -45,6 +55,7 @@ from theoryrl.learners.baselines.recovering import (
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.mex import MEX
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -111,6 +122,15 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    MEX,
+    LevelSetOFU,
+    FinitePSRL,
+    GreedyMLE,
+    ProductGOLF,
+    KLUCBVI,
+    EpsilonGreedy,
+    LSVI,
+    RLSVI,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -123,12 +143,16 @@ __all__ = [
     "EGPO",
     "INPO",
     "KLUCB",
+    "KLUCBVI",
     "LEARNERS",
+    "LSVI",
     "LSVIUCB",
+    "MEX",
     "MMD",
     "MPO",
     "OMWU",
     "PSRL",
+    "RLSVI",
     "RPO",
     "SPO",
     "UCB1",
@@ -140,14 +164,18 @@ __all__ = [
     "ChebCB",
     "DuellingHedge",
     "EpsMix",
+    "EpsilonGreedy",
     "Exp3",
+    "FinitePSRL",
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GreedyMLE",
     "GreedyOracle",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LevelSetOFU",
     "LookaheadOracle",
     "NashEMA",
     "NashMD",
@@ -162,6 +190,7 @@ __all__ = [
     "OracleMixture",
     "PeriodicOracle",
     "PeriodicUCB",
+    "ProductGOLF",
     "QueueSPO",
     "RandomOffsetsOracle",
     "RelaxationTuner",

@@ -8,6 +8,7 @@ from typing import Any
 from theoryrl.models import (
     ConservativeMDP,
     EpisodicMDP,
+    LinearMDP,
     LossTable,
     PreferenceGame,
     RecoveringBandit,
@@ -52,6 +53,7 @@ from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    LinearMDP: (EpisodicProblem.from_linear, "linear"),
     RobustLinearMDP: (OffDynamicsProblem, "off-dynamics"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),

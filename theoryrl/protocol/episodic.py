@@ -14,6 +14,7 @@ from theoryrl.models import (
     ConservativeMDP,
     DeterministicPolicy,
     EpisodicMDP,
+    LinearMDP,
     MarkovPolicy,
     MixturePolicy,
     OfflineDataset,
@@ -54,6 +55,8 @@ class EpisodicSpec:
         Data collected before the first episode.
     support
         Where transitions may go, if known a priori: shape [H, S, A, S].
+    phi
+        Features in which kernel and rewards are linear, if there are: shape [S, A, d].
     """
 
     n_states: int
@@ -68,6 +71,7 @@ class EpisodicSpec:
     threshold: float | None = None
     offline: OfflineDataset | None = None
     support: Bool[np.ndarray, "H S A S"] | None = None
+    phi: Float[np.ndarray, "S A d"] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -136,6 +140,8 @@ class EpisodicProblem:
         Data that the learner is given.
     known_support
         Whether the spec tells the learner which transitions have positive probability.
+    phi
+        Features that the spec tells: shape [S, A, d].
 
     Raises
     ------
@@ -151,6 +157,7 @@ class EpisodicProblem:
     known_rewards: bool = True
     offline: OfflineDataset | None = None
     known_support: bool = False
+    phi: Float[np.ndarray, "S A d"] | None = None
     _simulator: Simulator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -177,6 +184,11 @@ class EpisodicProblem:
         """Return the problem of a `ConservativeMDP`."""
         return cls(model.mdp, key, model.baseline, model.threshold)
 
+    @classmethod
+    def from_linear(cls, model: LinearMDP, key: str) -> EpisodicProblem:
+        """Return the problem of a `LinearMDP`: the learner is told the features, and no reward in advance."""
+        return cls(model.to_episodic(), key, known_rewards=False, phi=model.phi)
+
     @cached_property
     def benchmark(self) -> float:
         """V*, the optimal expected return of an episode."""
@@ -198,6 +210,7 @@ class EpisodicProblem:
             threshold=self.threshold,
             offline=self.offline,
             support=mdp.P > 0 if self.known_support else None,
+            phi=self.phi,
         )
 
     def value(self, decision: EpisodicDecision) -> float:
@@ -206,6 +219,11 @@ class EpisodicProblem:
         if isinstance(policy, DeterministicPolicy):
             return markov_value(self.mdp, policy)
         return policy_value(self.mdp, policy)
+
+    @property
+    def tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cumulative (rho, P) of the true model, for compiled runs that draw as the environment does."""
+        return self._simulator._cum_rho, self._simulator._cum_P
 
     def environment(self, streams: Streams) -> EpisodicEnvironment:
         """Return a fresh source of episodes."""

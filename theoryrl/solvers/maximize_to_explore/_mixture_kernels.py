@@ -82,7 +82,12 @@ def mix(P, theta, out):
 def ascend(P, N, r, rho, eta, sweeps, steps, theta):
     """Block-coordinate ascent over the stages, in place; return V(rho) + eta sum N log P_theta."""
     d, H, S, A, _ = P.shape
-    mixed, V, actions, occupancy = np.empty_like(N), np.zeros((H + 1, S)), np.empty((H, S), dtype=np.int64), np.empty((H, S))
+    mixed, V, actions, occupancy = (
+        np.empty_like(N),
+        np.zeros((H + 1, S)),
+        np.empty((H, S), dtype=np.int64),
+        np.empty((H, S)),
+    )
     g = np.empty(d)
     before = -np.inf
     now = before

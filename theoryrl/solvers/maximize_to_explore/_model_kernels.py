@@ -207,4 +207,3 @@ def node_bound(counts, n, r, rho, eta, low, high, allowed, target, steps, P, V, 
                 plus[h, s] = max(0.0, plus[h, s] - step * (high[h, s] - d1[h, s]))
                 minus[h, s] = max(0.0, minus[h, s] - step * (d1[h, s] - low[h, s]))
     return best
-

@@ -116,7 +116,12 @@ def plan_q(counts, n, r, rho, eta, cap, warm, steps, Q, V, actions):
     Leaves the better one in (Q, V, actions). Returns (objective, upper bound, dynamic programs).
     """
     H, S, A = r.shape
-    bonus, Q1, V1, actions1 = np.zeros((H, S, A)), np.empty_like(Q), np.zeros((H + 1, S)), np.empty_like(actions)
+    bonus, Q1, V1, actions1 = (
+        np.zeros((H, S, A)),
+        np.empty_like(Q),
+        np.zeros((H + 1, S)),
+        np.empty_like(actions),
+    )
     for h in range(H):
         for s in range(S):
             for a in range(A):

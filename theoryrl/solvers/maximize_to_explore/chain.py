@@ -31,9 +31,7 @@ class ChainOptimum(NamedTuple):
     value: float
 
 
-def chain_argmax(
-    V: Float[np.ndarray, " N"], losses: Float[np.ndarray, "H N N"], eta: float
-) -> ChainOptimum:
+def chain_argmax(V: Float[np.ndarray, " N"], losses: Float[np.ndarray, "H N N"], eta: float) -> ChainOptimum:
     """Maximise V[i_0] - eta sum_h losses[h, i_h, i_{h+1}] over all N^H choices, exactly.
 
     A max-sum problem on a chain: G_h(i) = max_j G_{h+1}(j) - eta losses[h, i, j], in O(H N^2).

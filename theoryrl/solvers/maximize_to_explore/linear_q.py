@@ -89,9 +89,7 @@ def least_squares_values(
     return PlannedLinearQ(w, actions, float("nan"), float(data.rho @ V[0]))
 
 
-def plan_linear_q(
-    data: RidgeData, eta: float, starts: tuple[Int[np.ndarray, "H S"], ...]
-) -> PlannedLinearQ:
+def plan_linear_q(data: RidgeData, eta: float, starts: tuple[Int[np.ndarray, "H S"], ...]) -> PlannedLinearQ:
     """Search for the largest J(w), alternating from each of the starting policies.
 
     Parameters

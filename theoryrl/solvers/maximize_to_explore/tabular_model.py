@@ -175,9 +175,7 @@ def tabular_model_objective(
     check_distribution("P", kernel)
     H, S, _ = r.shape
     V, actions = np.zeros((H + 1, S)), np.empty((H, S), dtype=np.int64)
-    return float(
-        _model_kernels.model_objective(N, N.sum(axis=3), r, start, float(eta), kernel, V, actions)
-    )
+    return float(_model_kernels.model_objective(N, N.sum(axis=3), r, start, float(eta), kernel, V, actions))
 
 
 class _Search:
