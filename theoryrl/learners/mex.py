@@ -218,7 +218,7 @@ def run_whole(problem: EpisodicProblem, learner: MEX, rounds: int, seed: int) ->
 
 
 def play_whole(problem: EpisodicProblem, learner: MEX, rounds: int, seed: int = 0) -> Trace:
-    """Return the trace that `play` returns, bit for bit, from one compiled call (finite classes of models)."""
+    """Return the trace that `play` returns, bit for bit, from one compiled call (finite model classes)."""
     run = run_whole(problem, learner, rounds, seed)
     assert isinstance(learner.hypotheses, FiniteModelClass)
     planned = planned_class(learner.hypotheses)

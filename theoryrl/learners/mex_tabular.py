@@ -1,4 +1,4 @@
-"""MEX over all kernels, over all tables of action values, and over mixtures of kernels: counts and planners."""
+"""MEX over all kernels, all tables of action values, and mixtures of kernels: counts and planners."""
 
 from __future__ import annotations
 

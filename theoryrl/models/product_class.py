@@ -1,4 +1,4 @@
-"""Product classes of action-value functions: any f_0 with any f_1, ..., and auxiliary functions to compare with.
+"""Product classes of action-value functions: any f_0 with any f_1, ..., and auxiliary functions.
 
 The candidates are all (f_0, ..., f_{H-1}) in F_0 x ... x F_{H-1}: `prod N` of them, listed as H layers
 of N functions. The auxiliary class G_h holds F_h and, where the class is *complete*, every Bellman
@@ -107,7 +107,8 @@ class ProductQClass(Frozen):
             missing = _first_outside(targets[h], self.auxiliary[h])
             if missing is not None:
                 raise ValueError(
-                    f"G[{h}] must hold the backup of F[{h + 1}, {missing}]; it does not: the class is not complete"
+                    f"G[{h}] must hold the backup of F[{h + 1}, {missing}]; it does not: "
+                    "the class is not complete"
                 )
 
     def __repr__(self) -> str:

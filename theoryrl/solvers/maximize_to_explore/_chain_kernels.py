@@ -39,7 +39,7 @@ def chain_best(V, losses, eta, best, chosen):
 
 @strict_kernel
 def chain_feasible_best(V, losses, beta, feasible, chosen):
-    """Maximise V[i_0] subject to losses[h, i_h, i_{h+1}] <= beta for all h; return -inf if nothing is feasible."""
+    """Maximise V[i_0] subject to losses[h, i_h, i_{h+1}] <= beta for all h; -inf if nothing is feasible."""
     H, N, _ = losses.shape
     for i in range(N):
         feasible[H - 1, i] = losses[H - 1, i, 0] <= beta
@@ -68,9 +68,10 @@ def chain_feasible_best(V, losses, beta, feasible, chosen):
 
 @strict_kernel
 def add_episode_losses(states, actions, rewards, G, V, sums, errors):
-    """Add (g(s, a) - r - V_j(s'))^2 to sums[h, g, j] for one episode, with Neumaier's compensation in `errors`.
+    """Add (g(s, a) - r - V_j(s'))^2 to sums[h, g, j] for one episode; `errors` holds what rounding took.
 
-    Plain sums lose 1e-7 after 1e5 episodes. V[h, j, s] belongs to layer h; the last stage has V = 0 and
+    Neumaier's compensation: plain sums lose 1e-7 after 1e5 episodes. V[h, j, s] belongs to layer h; the
+    last stage has V = 0 and
     uses j = 0 only.
     """
     H, M = G.shape[0], G.shape[1]

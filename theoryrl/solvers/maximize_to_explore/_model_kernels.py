@@ -37,7 +37,7 @@ def relaxed_values(counts, n, r, eta, cap, allowed, P, V, actions):
 
     With caps that no occupancy exceeds, rho . V[0] is an upper bound on the objective of any kernel.
     """
-    H, S, A = r.shape
+    H, S, _ = r.shape
     trial = np.empty(S)
     for h in range(H - 1, -1, -1):
         for s in range(S):
@@ -145,7 +145,7 @@ def plan_model(counts, n, r, rho, eta, cap, allowed, warm, sweeps, P, V, actions
 
     Leaves the better of the two in (P, V, actions). Returns (objective, upper bound, sweeps).
     """
-    H, S, A = r.shape
+    H, S, _ = r.shape
     P1, V1, actions1, d = np.empty_like(P), np.zeros((H + 1, S)), np.empty_like(actions), np.empty((H, S))
     relaxed_values(counts, n, r, eta, cap, allowed, P1, V1, actions1)
     upper = 0.0

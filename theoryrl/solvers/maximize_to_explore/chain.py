@@ -56,7 +56,7 @@ def chain_argmax(V: Float[np.ndarray, " N"], losses: Float[np.ndarray, "H N N"],
 def chain_level_set(
     V: Float[np.ndarray, " N"], losses: Float[np.ndarray, "H N N"], beta: float
 ) -> ChainOptimum | None:
-    """Maximise V[i_0] subject to losses[h, i_h, i_{h+1}] <= beta at every stage; None if nothing is feasible."""
+    """Maximise V[i_0] subject to losses[h, i_h, i_{h+1}] <= beta at every stage; None if that is empty."""
     check_real("beta", beta, low=0.0)
     start, table = _chain_arrays(V, losses)
     H, N, _ = table.shape

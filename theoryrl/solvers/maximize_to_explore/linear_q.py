@@ -77,7 +77,7 @@ class PlannedLinearQ(NamedTuple):
 def least_squares_values(
     data: RidgeData, bonus: float = 0.0, shift: Float[np.ndarray, "H d"] | None = None
 ) -> PlannedLinearQ:
-    """Least-squares value iteration, backwards: w_h = what_h(V_{h+1}) + shift_h, Q = <phi, w_h> + bonus width.
+    """Least-squares value iteration: w_h = what_h(V_{h+1}) + shift_h, Q = <phi, w_h> + bonus width.
 
     `bonus` multiplies ||phi||_{Lambda_h^{-1}} (LSVI-UCB); `objective` is NaN.
     """

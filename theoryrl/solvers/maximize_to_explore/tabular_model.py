@@ -208,7 +208,7 @@ class _Search:
 
     def improve(self, P: np.ndarray, actions: np.ndarray, value: float) -> float:
         """Ascend from a kernel and keep the result if it is better; return the best objective."""
-        counts, n, r, rho, eta = self.data
+        counts, n, *_ = self.data
         P, actions, V, d = P.copy(), actions.copy(), np.zeros_like(self.V), np.empty(actions.shape)
         _model_kernels.unplayed_rows_to_data(counts, n, actions, P)
         _model_kernels.ascend(*self.data, self.allowed, P, V, actions, d, SWEEPS)

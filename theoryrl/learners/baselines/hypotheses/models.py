@@ -15,7 +15,6 @@ from theoryrl.models._validation import check_fraction, check_real, check_type
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
 
-
 LIKELIHOOD_TIE = 1e-9
 """Losses that differ by less are equal: sums of 1e5 logarithms in different orders."""
 
