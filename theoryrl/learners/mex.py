@@ -22,7 +22,6 @@ import numpy as np
 
 from theoryrl.learners import gec, mex_finite, mex_product
 from theoryrl.learners._counts import require_unit_rewards
-from theoryrl.learners._guarantee import warn_if_void
 from theoryrl.learners.mex_finite import FiniteModels, FiniteRun, planned_class, run_finite
 from theoryrl.learners.mex_linear import LinearFunctions
 from theoryrl.learners.mex_product import ProductFunctions
@@ -131,15 +130,13 @@ class MEX:
                 "schedule = 'anytime' is for the theory's eta of a FiniteModelClass or a ProductQClass; "
                 f"got eta = {self.eta!r} and {self.hypotheses!r}"
             )
-        if self.error > 0:
-            if not isinstance(self.hypotheses, FiniteModelClass):
-                raise ValueError(f"error is for a FiniteModelClass; got {self.hypotheses!r}")
-            warn_if_void(self, 1.0, f"error = {self.error} is added to the loss of every episode")
+        if self.error > 0 and not isinstance(self.hypotheses, FiniteModelClass):
+            raise ValueError(f"error is for a FiniteModelClass; got {self.hypotheses!r}")
 
     @property
     def guaranteed(self) -> bool:
-        """Whether eta is the theory's and the maximisation exact."""
-        return self.eta is None and self.error == 0 and type(self.hypotheses) in _THEORY
+        """Whether eta is the theory's, and errors of the maximisation are as declared."""
+        return self.eta is None and type(self.hypotheses) in _THEORY
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> MEXState:
         """Return the state before the first episode.

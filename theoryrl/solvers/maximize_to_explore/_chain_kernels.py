@@ -71,8 +71,7 @@ def add_episode_losses(states, actions, rewards, G, V, sums, errors):
     """Add (g(s, a) - r - V_j(s'))^2 to sums[h, g, j] for one episode; `errors` holds what rounding took.
 
     Neumaier's compensation: plain sums lose 1e-7 after 1e5 episodes. V[h, j, s] belongs to layer h; the
-    last stage has V = 0 and
-    uses j = 0 only.
+    last stage has V = 0 and uses j = 0 only.
     """
     H, M = G.shape[0], G.shape[1]
     N = V.shape[1]
