@@ -66,7 +66,7 @@ def anytime_bound(run: ModelRun) -> Float[np.ndarray, " K"]:
     H = run.models.horizon
     burn = gec.model_based_burn_in(run.cells, H)
     K = np.arange(1, run.rounds + 1)
-    d = np.array([gec.model_based_gec(run.cells, H, 2 * k) for k in K])
+    d = np.array([gec.model_based_gec(run.cells, H, 2 * float(k)) for k in K])
     return np.asarray(3.42 * np.sqrt(d * H * K * run.iota) + burn)
 
 

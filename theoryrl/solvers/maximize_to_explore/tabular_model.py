@@ -35,7 +35,7 @@ from theoryrl.models._validation import (
     first_index,
     real_array,
 )
-from theoryrl.solvers.maximize_to_explore import _model_kernels
+from theoryrl.solvers.maximize_to_explore import _model_kernels, _row_kernels
 from theoryrl.solvers.solution import Solution, check_tolerance
 
 SWEEPS = 60
@@ -262,7 +262,7 @@ class _Search:
         for h, s in np.ndindex(d.shape):
             for a in range(n.shape[2]):
                 if n[h, s, a] > 0:
-                    charge[h, s] += _model_kernels.row_divergence(counts[h, s, a], n[h, s, a], P[h, s, a])
+                    charge[h, s] += _row_kernels.row_divergence(counts[h, s, a], n[h, s, a], P[h, s, a])
         room = high - low
         share = 1 - d / np.maximum(high, _model_kernels.SMALLEST_OCCUPANCY)
         score = np.where(room > 1e-6, np.maximum(share, 0.0) * charge + 1e-12 * room, -1.0)

@@ -361,7 +361,7 @@ def lock_in(eta: float, rounds: int, seed: int) -> LockIn:
 
 def lock_ins(scope: Scope, eta: float = LOCKING_ETA) -> Iterator[LockIn]:
     """Yield runs with one eta, independent samples: enough of them to tell 0.0278 from the bound."""
-    for seed in scope.seeds(1800, 5000):
+    for seed in scope.seeds(4000, 8000):
         yield lock_in(eta, 1000, seed)
 
 
