@@ -21,7 +21,7 @@ from jaxtyping import Float
 from theoryrl.models import DeterministicPolicy, LinearMixtureClass
 from theoryrl.models._validation import check_distribution, check_interval, check_type, real_array
 from theoryrl.solvers.maximize_to_explore import _mixture_kernels
-from theoryrl.solvers.maximize_to_explore.tabular_model import check_eta, tabular_model_objective
+from theoryrl.solvers.maximize_to_explore.tabular_model import check_eta, enclosing, tabular_model_objective
 from theoryrl.solvers.solution import Solution
 
 SWEEPS = 30
@@ -108,7 +108,7 @@ def plan_mixture(
         value=np.asarray(value),
         policy=DeterministicPolicy(actions, A),
         lower=np.asarray(value),
-        upper=np.asarray(max(value, float(upper))),
+        upper=np.asarray(enclosing(value, float(upper))),
         iterations=SWEEPS,
         method="block-coordinate ascent over mixtures",
         theta=theta,

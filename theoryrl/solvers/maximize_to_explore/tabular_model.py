@@ -82,6 +82,19 @@ def check_eta(eta: float) -> float:
     return number
 
 
+def enclosing(value: float, upper: float) -> float:
+    """Return the upper bound, at least the value: they may cross by rounding, and by nothing else.
+
+    Raises
+    ------
+    ArithmeticError
+        If the bound is below a value that was found by more than 1e-9 (relative above 1).
+    """
+    if upper < value - 1e-9 * max(1.0, abs(value)):
+        raise ArithmeticError(f"upper bound {upper!r} is below {value!r}, which was found")
+    return max(value, upper)
+
+
 def allowed_states(support: Any, counts: np.ndarray) -> np.ndarray:
     """Return the mask of allowed next states, everything by default."""
     if support is None:
@@ -154,7 +167,7 @@ def plan_tabular_model(
         value=np.asarray(value),
         policy=policy,
         lower=np.asarray(value),
-        upper=np.asarray(max(value, upper)),
+        upper=np.asarray(enclosing(value, upper)),
         iterations=nodes,
         method=method,
         P=search.P,

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import real_array
 from theoryrl.solvers.maximize_to_explore import _q_kernels
-from theoryrl.solvers.maximize_to_explore.tabular_model import check_problem
+from theoryrl.solvers.maximize_to_explore.tabular_model import check_problem, enclosing
 from theoryrl.solvers.solution import Solution
 
 STEPS = 8
@@ -90,7 +90,7 @@ def plan_tabular_q(
         value=np.asarray(value),
         policy=DeterministicPolicy(actions, A),
         lower=np.asarray(value),
-        upper=np.asarray(max(value, upper)),
+        upper=np.asarray(enclosing(value, upper)),
         iterations=int(made),
         method="occupancy bonus",
         Q=Q,
