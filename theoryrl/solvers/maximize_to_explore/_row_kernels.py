@@ -84,7 +84,7 @@ def penalised_row(counts, n, c, V, allowed, p):
             phat, gap = counts[i] / n, t + (top - V[i])
             p[i] = c * phat / gap
             total += p[i]
-            x = (gap - c) / c
+            x = ((t - c) + (top - V[i])) / c  # not (gap - c): for a large price that loses the gap
             logs += phat * (math.log1p(x) if abs(x) < 0.5 else math.log(gap / c))
     if left_over >= 0:
         p[left_over] = max(0.0, 1.0 - total)
