@@ -160,13 +160,6 @@ def test_ties_go_to_the_lowest_index_so_the_order_of_a_class_decides_against_the
     assert ARMS.index(RISKY) == 15
 
 
-def test_a_class_that_lists_the_truth_first_flatters_its_learner():
-    order = [15, *range(15)]
-    first = FiniteModelClass(ARMS.P[order], RISKY.r, RISKY.rho)
-    regret = [play(RISKY, MEX(hypotheses=c), 50, seed=0).final_regret for c in (first, ARMS)]
-    assert regret[0] < regret[1]
-
-
 def test_only_the_theorys_eta_is_guaranteed():
     assert MEX(hypotheses=ARMS).guaranteed
     assert MEX(hypotheses=FUNCTIONS, schedule="anytime").guaranteed
