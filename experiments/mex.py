@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from _mex_games import GAME_PARTS
 from _parts import Part, Setting, run
 from _plots import log_points, mean_sd, outside_legend, panels
 
@@ -431,6 +432,7 @@ PARTS: dict[str, Callable[[Setting], Part]] = {
     "linear": linear,
     "gaps": gaps,
     "audit": audit,
+    **GAME_PARTS,
 }
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ from theoryrl.instances.linear_systems import (
     random_spd,
     shifted_laplacian,
 )
+from theoryrl.instances.markov_games import random_candidate_game, random_markov_game, risky_game
 from theoryrl.instances.preferences import (
     bradley_terry,
     intransitive_contexts,
@@ -111,6 +112,9 @@ INSTANCES: Registry[Factory] = Registry(
         ("risky-arms", risky_arms),
         ("sparse-rewards", sparse_rewards),
         ("random-linear", random_linear),
+        ("risky-game", risky_game),
+        ("random-markov-game", random_markov_game),
+        ("random-candidate-game", random_candidate_game),
     ],
 )
 
@@ -152,9 +156,11 @@ __all__ = [
     "perturbed_values",
     "price_features",
     "queue",
+    "random_candidate_game",
     "random_conservative",
     "random_dirichlet",
     "random_linear",
+    "random_markov_game",
     "random_preferences",
     "random_robust_linear",
     "random_spd",
@@ -164,6 +170,7 @@ __all__ = [
     "replacement",
     "risky_arms",
     "risky_arms_class",
+    "risky_game",
     "riverswim",
     "rock_paper_scissors",
     "shifted_laplacian",

@@ -18,6 +18,7 @@ from theoryrl.learners.baselines import (
     OracleMixture,
 )
 from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.hypotheses import (
     KLUCBVI,
     LSVI,
@@ -56,6 +57,7 @@ from theoryrl.learners.baselines.recovering import (
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.dr_rpo import DRRPO
 from theoryrl.learners.mex import MEX
+from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -131,6 +133,12 @@ _ALL: tuple[type[Any], ...] = (
     EpsilonGreedy,
     LSVI,
     RLSVI,
+    MEXGame,
+    MEXGameModelFree,
+    GreedyGame,
+    PosteriorGame,
+    NashVI,
+    VIULCB,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -157,6 +165,7 @@ __all__ = [
     "SPO",
     "UCB1",
     "UCBVI",
+    "VIULCB",
     "AlwaysBaseline",
     "BinnedTsallisINF",
     "BlockingUCB",
@@ -170,6 +179,7 @@ __all__ = [
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GreedyGame",
     "GreedyMLE",
     "GreedyOracle",
     "InterleavedOracle",
@@ -177,12 +187,15 @@ __all__ = [
     "LearnedBaseline",
     "LevelSetOFU",
     "LookaheadOracle",
+    "MEXGame",
+    "MEXGameModelFree",
     "NashEMA",
     "NashMD",
     "NashMDPG",
     "NashMP",
     "NashMPPG",
     "NashProx",
+    "NashVI",
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
@@ -190,6 +203,7 @@ __all__ = [
     "OracleMixture",
     "PeriodicOracle",
     "PeriodicUCB",
+    "PosteriorGame",
     "ProductGOLF",
     "QueueSPO",
     "RandomOffsetsOracle",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import (
+    CandidateGame,
     ConservativeMDP,
     EpisodicMDP,
     LinearMDP,
@@ -17,6 +18,7 @@ from theoryrl.models import (
     RobustLinearMDP,
     StochasticBandit,
     TrajectoryGame,
+    ZeroSumMarkovGame,
 )
 from theoryrl.protocol.bandit import (
     ArmDecision,
@@ -37,7 +39,21 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.markov_game import (
+    GameDecision,
+    GameEpisode,
+    MarkovGameProblem,
+    MarkovGameSpec,
+)
 from theoryrl.protocol.off_dynamics import Approximation, OffDynamicsProblem, OffDynamicsSpec
+from theoryrl.protocol.opponents import (
+    BestResponder,
+    FixedOpponent,
+    FrequencyResponder,
+    GamePast,
+    Grudger,
+    Opponent,
+)
 from theoryrl.protocol.preference import (
     Duels,
     EquilibriumAudit,
@@ -62,6 +78,8 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
+    ZeroSumMarkovGame: (MarkovGameProblem, "markov-game"),
+    CandidateGame: (MarkovGameProblem.from_candidates, "candidate-game"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -117,6 +135,7 @@ __all__ = [
     "BanditObservation",
     "BanditProblem",
     "BanditSpec",
+    "BestResponder",
     "BlockDecision",
     "BlockPolicy",
     "Decision",
@@ -126,9 +145,18 @@ __all__ = [
     "EpisodicProblem",
     "EpisodicSpec",
     "EquilibriumAudit",
+    "FixedOpponent",
+    "FrequencyResponder",
+    "GameDecision",
+    "GameEpisode",
+    "GamePast",
+    "Grudger",
     "Learner",
+    "MarkovGameProblem",
+    "MarkovGameSpec",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
+    "Opponent",
     "Outcome",
     "PreferenceDecision",
     "PreferenceProblem",

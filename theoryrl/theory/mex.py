@@ -18,6 +18,7 @@ from theoryrl.theory.core import Kind, Mark, Paper, Scope, Series, Theorem
 from theoryrl.theory.evidence import eluder, finite_classes, penalised
 from theoryrl.theory.evidence.eluder import OneStep, Sequence
 from theoryrl.theory.evidence.finite_classes import FunctionRun, ModelRun
+from theoryrl.theory.mex_games import GAMES
 
 _PAGE = "MEX page"
 
@@ -518,8 +519,8 @@ PAPER = Paper(
     venue="NeurIPS 2023",
     arxiv="2305.18258",
     summary="Maximise the value of a hypothesis less eta times its loss, over the whole class, and play it.",
-    learners=("mex",),
-    theorems=(*_OBJECTIVE, *_MODEL_BASED, *_MODEL_FREE, *_LOCK_IN, *_PLANNERS),
+    learners=("mex", "mex-game", "mex-game-model-free"),
+    theorems=(*_OBJECTIVE, *_MODEL_BASED, *_MODEL_FREE, *_LOCK_IN, *_PLANNERS, *GAMES),
 )
 
 __all__ = ["PAPER", "FunctionRun", "ModelRun", "OneStep"]
