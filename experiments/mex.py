@@ -155,7 +155,7 @@ def scheduled(name: str, rounds: int, seed: int) -> tuple[float, bool]:
 def schedule(setting: Setting) -> Part:
     """Mean regret over the horizon for eta that shrinks with it and for eta that does not."""
     horizons = np.array([500, 2000, 8000, 32000])
-    seeds = setting.scope.pick(60, 600)
+    seeds = setting.scope.pick(60, 2000)
     jobs = [(name, int(K), seed) for name in SCHEDULES for K in horizons for seed in range(seeds)]
     played = iter(setting.map(scheduled, jobs))
     figure, (ax, shares) = panels(1, 2)
