@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from _parts import Part, Setting, run
-from _plots import panels
+from _plots import outside_legend, panels
 
 from theoryrl import play
 from theoryrl.instances import risky_game
@@ -77,9 +77,8 @@ def games(setting: Setting) -> Part:
             ]
         )
         numbers[name] = final.tolist()
-    left.set(
-        xscale="log", yscale="symlog", xlabel="episode", ylabel="regret $\\sum V^* - V^{\\mu_k,\\dagger}$"
-    )
+    left.set(xscale="log", yscale="symlog", xlabel="episode", ylim=(0, None))
+    left.set_ylabel("regret $\\sum V^* - V^{\\mu_k,\\dagger}$")
     left.set_title("median over seeds")
     left.legend(frameon=False, fontsize="x-small")
     right.set_yticks(range(len(LEARNERS)), ["" for _ in LEARNERS])
@@ -104,8 +103,8 @@ def is_linear(curves: np.ndarray) -> np.ndarray:
 
 def games_lock_in(setting: Setting) -> Part:
     """The share of runs that play *safe* for good, beside its exact law, over eta."""
-    etas = setting.scope.pick([0.05, 0.3], [0.02, 0.0316, 0.045, 0.07, 0.1, 0.1265, 0.2, 0.241, 1.0])
-    count = setting.scope.pick(40, 1000)
+    etas = setting.scope.pick([0.05, 0.3], [0.02, 0.0316, 0.05, 0.07, 0.1265, 0.241, 1.0])
+    count = setting.scope.pick(40, 300)
     jobs = [(eta, range(part, count, 10)) for eta in etas for part in range(10)]
     found = setting.map(locked_runs, jobs)
     figure, (ax,) = panels(1, 1, width=5.5)
@@ -129,8 +128,8 @@ def games_lock_in(setting: Setting) -> Part:
 
 
 def locked_runs(eta: float, seeds: range) -> int:
-    """Return how many of these runs are locked in after 150 episodes."""
-    return sum(lock_in(eta, 150, 100_000 + seed).locked for seed in seeds)
+    """Return how many of these runs are locked in after 80 episodes."""
+    return sum(lock_in(eta, 80, 100_000 + seed).locked for seed in seeds)
 
 
 def games_online(setting: Setting) -> Part:
@@ -145,19 +144,16 @@ def games_online(setting: Setting) -> Part:
     for name, colour in zip(OPPONENTS, COLOURS[:1] + COLOURS[2:], strict=False):
         both = np.array([found[name, K, seed] for seed in seeds])  # [seed, kind, K]
         for ax, kind in zip(axes, (0, 1), strict=True):
-            ax.plot(k, np.median(both[:, kind], axis=0), color=colour, label=name)
+            style = "--" if "frequencies" in name else "-"  # else it hides the best response
+            ax.plot(k, np.median(both[:, kind], axis=0), style, color=colour, label=name)
             ax.fill_between(k, *np.quantile(both[:, kind], [0.1, 0.9], axis=0), color=colour, alpha=0.15)
         cells = [f"{both[:, i, -1].mean():.1f} ({np.median(both[:, i, -1]):.1f})" for i in (0, 1)]
         rows.append([name, *cells, f"{both[:, 1, -1].max():.0f}"])
         numbers[name] = {"online": both[:, 0, -1].tolist(), "guarantee": both[:, 1, -1].tolist()}
-    axes[0].set(
-        xlabel="episode", ylabel="$\\sum V^* - V^{\\mu_k,\\nu_k}$", title="against the opponent (bounded)"
-    )
-    axes[1].set(
-        xlabel="episode", ylabel="$\\sum V^* - V^{\\mu_k,\\dagger}$", title="guaranteed (not bounded)"
-    )
+    axes[0].set(ylabel="$\\sum V^* - V^{\\mu_k,\\nu_k}$", title="against the opponent (bounded)")
+    axes[1].set(ylabel="$\\sum V^* - V^{\\mu_k,\\dagger}$", title="guaranteed (not bounded)")
     for ax in axes:
-        ax.set(xscale="log", yscale="symlog")
+        ax.set(xscale="log", yscale="symlog", xlabel="episode")
     axes[0].legend(frameon=False, fontsize="small")
     header = [
         f"K = {K:,}, {len(seeds)} seeds, η = 1/√K",
@@ -197,7 +193,7 @@ def games_audit(setting: Setting) -> Part:
     K = setting.scope.pick(100, EPISODES)
     learner = MEXGame(eta=1 / math.sqrt(K))
     run_ = audited_run(risky_game(), learner, K, 3, "risky game", for_every_eta=True)
-    H, S, A, B = run_.shape
+    H = run_.shape[0]
     figure, (left, right) = panels(1, 2, width=5, height=3.8)
     k = np.arange(1, K + 1)
     rows, numbers = [], dict[str, Any]()
@@ -208,26 +204,22 @@ def games_audit(setting: Setting) -> Part:
     for (name, term), colour, bound in zip(TERMS.items(), COLOURS[:1] + COLOURS[2:], allowed, strict=False):
         values = np.cumsum(term(run_))
         left.plot(k, values, color=colour, label=name, linewidth=1.2)
-        right.plot(k, run_.ratios[1:, 0, :].max(axis=1), color="none")
         rows.append([name.split("$")[0].strip(), f"{values[-1]:.2f}", f"{bound:,.0f}"])
         numbers[name] = float(values[-1])
-    left.plot(k, run_.trace.regret, color="black", linewidth=2, label="regret: their sum")
+    left.plot(k, run_.trace.regret, ":", color="black", linewidth=2, label="regret: their sum")
     left.set(xscale="log", yscale="symlog", xlabel="episode", ylabel="sum over the episodes")
-    left.legend(frameon=False, fontsize="x-small")
-    right.clear()
+    outside_legend(figure, left, 3)
     plot_event(right, run_)
-    rows.append(
-        ["regret", f"{run_.regret:.2f}", f"{run_.bound_on_event:,.0f} (trivial: {run_.trivial:,.0f})"]
-    )
+    bounds = f"{run_.bound_on_event:,.0f} (trivial: {run_.trivial:,.0f})"
+    rows.append(["regret", f"{run_.regret:.2f}", bounds])
     numbers |= {"regret": run_.regret, "bound": run_.bound_on_event, "trivial": run_.trivial}
-    return Part(
-        figure, [f"risky game, K = {K:,}, η = {eta:.3g}", "sum", "allowed by the proof"], rows, numbers
-    )
+    header = [f"risky game, K = {K:,}, η = {eta:.3g}", "sum", "allowed by the proof"]
+    return Part(figure, header, rows, numbers)
 
 
 def carried_bound(run_: GameRun, chosen: np.ndarray) -> float:
     """Return the bound of the eluder lemma on the transfers of one player."""
-    H, S, A, B = run_.shape
+    H = run_.shape[0]
     cells, K = S * A * B, len(chosen)
     per_stage = 2 * cells + np.sqrt(cells * math.log(max(K, 2)) * run_.spent(chosen) / math.log(2))
     return float((math.sqrt(2) * H * per_stage).sum())

@@ -22,7 +22,7 @@ from theoryrl.protocol import FixedOpponent
 from theoryrl.theory import Scope, Verdict, check
 from theoryrl.theory.evidence import game_lemmas, games
 from theoryrl.theory.evidence.games import GameRun, audited_run
-from theoryrl.theory.mex_games import C0, GAMES, cell_bound, row_links, sequence_bound
+from theoryrl.theory.mex_games import GAMES, sequence_bound
 
 SCOPE = Scope()
 THEOREMS = {theorem.key.removeprefix("mex.games-"): theorem for theorem in GAMES}
@@ -216,20 +216,6 @@ def test_an_equilibrium_or_a_response_that_is_none_is_caught() -> None:
         assert violated("equilibrium", game_lemmas.equilibrium_cases(SCOPE, solver))
         assert violated("optimistic-value", game_lemmas.equilibrium_cases(SCOPE, solver))
     assert violated("best-response", game_lemmas.equilibrium_cases(SCOPE, responder=worst))
-
-
-@pytest.mark.parametrize(("tv", "root"), [(0.95, 1.0), (1.0, 0.95)])
-def test_smaller_constants_of_the_row_links_are_caught(tv: float, root: float) -> None:
-    def smaller(case: Any) -> np.ndarray:
-        return row_links(case) * np.repeat([tv, root], len(case.distance))
-
-    assert violated("rows", game_lemmas.row_cases(SCOPE), bound=smaller)
-
-
-@pytest.mark.parametrize(("burn_in", "factor"), [(0.0, C0), (2.0, 0.5), (0.9, C0)])
-def test_smaller_constants_of_a_cell_are_caught(burn_in: float, factor: float) -> None:
-    cases = game_lemmas.cell_cases(SCOPE)
-    assert violated("cell", cases, bound=lambda case: cell_bound(case, burn_in, factor))
 
 
 def full(case: Any) -> np.ndarray:

@@ -18,75 +18,70 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
+from theoryrl.learners import gec
 from theoryrl.learners._candidates import CandidateLearner, CandidatePlans, CandidateState, worst_within
 from theoryrl.models._validation import check_choice, check_fraction, check_real
 from theoryrl.protocol import GameDecision, MarkovGameSpec
 from theoryrl.solvers.markov_game import Responses
 
-C0 = 1 / math.log(2)
-"""``x <= C0 ln(1 + x)`` on [0, 1]."""
+Shape: TypeAlias = tuple[int, int, int, int]
+"""(H, S, A, B)."""
 
 
-def game_gec(shape: tuple[int, int, int, int], rounds: float) -> float:
-    """Return ``d = 2 C0 H^3 S A B ln K``, the coefficient of one player, with K at least 2."""
+def game_gec(shape: Shape, rounds: float) -> float:
+    """Return ``d = 2 c0 H^3 S A B ln K``, the coefficient of one player, with K at least 2."""
     H, S, A, B = shape
-    return 2 * C0 * H**3 * S * A * B * math.log(max(rounds, 2))
+    return gec.model_based_gec(S * A * B, H, rounds)
 
 
-def game_burn_in(shape: tuple[int, int, int, int]) -> float:
+def game_burn_in(shape: Shape) -> float:
     """Return ``2 sqrt(2) H^2 S A B``, what the first visits of all cells may cost one player."""
     H, S, A, B = shape
-    return 2 * math.sqrt(2) * H**2 * S * A * B
+    return gec.model_based_burn_in(S * A * B, H)
 
 
-def confidence_log(horizon: int, candidates: int, delta: float) -> float:
-    """Return ``iota = log(H M / delta)``, a union over stages and candidates; one event for both players."""
-    return math.log(horizon * candidates / delta)
-
-
-def half_regret_bound(
-    shape: tuple[int, int, int, int], rounds: float, candidates: int, delta: float
-) -> float:
+def half_regret_bound(shape: Shape, rounds: float, candidates: int, delta: float) -> float:
     """Return ``sqrt(d H K iota) + 2 sqrt(2) H^2 S A B``: the online bound; self-play has twice as much."""
-    iota = confidence_log(shape[0], candidates, delta)
-    return math.sqrt(game_gec(shape, rounds) * shape[0] * rounds * iota) + game_burn_in(shape)
+    H, d, burn_in = shape[0], game_gec(shape, rounds), game_burn_in(shape)
+    return gec.model_based_regret(d, burn_in, H, rounds, gec.model_based_iota(candidates, H, delta))
 
 
-def anytime_half_bound(
-    shape: tuple[int, int, int, int], rounds: float, candidates: int, delta: float
-) -> float:
+def anytime_half_bound(shape: Shape, rounds: float, candidates: int, delta: float) -> float:
     """Return ``3.42 sqrt(d_{2K} H K iota)`` plus the burn-in, for the schedule of `anytime_eta`."""
-    iota = confidence_log(shape[0], candidates, delta)
-    return 3.42 * math.sqrt(game_gec(shape, 2 * rounds) * shape[0] * rounds * iota) + game_burn_in(shape)
+    H, d = shape[0], game_gec(shape, 2 * rounds)
+    root = gec.model_based_regret(d, 0.0, H, rounds, gec.model_based_iota(candidates, H, delta))
+    return 3.42 * root + game_burn_in(shape)
 
 
-def theory_eta(shape: tuple[int, int, int, int], rounds: float, candidates: int, delta: float) -> float:
-    """Return ``eta = sqrt(d / (16 H K iota))``."""
-    iota = confidence_log(shape[0], candidates, delta)
-    return math.sqrt(game_gec(shape, rounds) / (16 * shape[0] * rounds * iota))
+def theory_eta(shape: Shape, rounds: float, candidates: int, delta: float) -> float:
+    """Return ``eta = sqrt(d / (16 H K iota))``, ``iota = log(H M / delta)``: one event for both players."""
+    H = shape[0]
+    iota = gec.model_based_iota(candidates, H, delta)
+    return gec.model_based_eta(game_gec(shape, rounds), H, rounds, iota)
 
 
-def anytime_eta(shape: tuple[int, int, int, int], episode: int, candidates: int, delta: float) -> float:
+def anytime_eta(shape: Shape, episode: int, candidates: int, delta: float) -> float:
     """Return eta of the epoch 2^m, ..., 2^(m + 1) - 1 that holds the episode (the first one is 1)."""
-    length = 1 << (episode.bit_length() - 1)
-    iota = confidence_log(shape[0], candidates, delta)
-    return math.sqrt(game_gec(shape, 2 * length) / (16 * shape[0] * length * iota))
+    length, H = gec.epoch_length(episode), shape[0]
+    iota = gec.model_based_iota(candidates, H, delta)
+    return gec.model_based_eta(game_gec(shape, 2 * length), H, length, iota)
 
 
-def model_free_eta(shape: tuple[int, int, int, int], rounds: float, candidates: int, delta: float) -> float:
-    """Return ``sqrt(d / (3.68 H^3 K iota))``, ``d = C0 H S A B ln K``, ``iota = log(2 H M^3 / delta)``.
+def model_free_eta(shape: Shape, rounds: float, candidates: int, delta: float) -> float:
+    """Return ``sqrt(d / (3.68 H^3 K iota))``, ``d = c0 H S A B ln K``, ``iota = log(2 H M^3 / delta)``.
 
     The form of the single-agent bound, with a union over the M policies that the exploiter may face. For
     games no bound is proved.
     """
     H, S, A, B = shape
-    d = C0 * H * S * A * B * math.log(max(rounds, 2))
-    return math.sqrt(d / (3.68 * H**3 * rounds * math.log(2 * H * candidates**3 / delta)))
+    M = candidates
+    iota = gec.model_free_iota(M, M * M, H, delta / M)
+    return gec.model_free_eta(gec.model_free_gec(S * A * B, H, rounds), H, rounds, iota)
 
 
 @dataclass(frozen=True, kw_only=True)

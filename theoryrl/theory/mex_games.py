@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 
-from theoryrl.learners.mex_games import C0
+from theoryrl.learners.gec import C0
 from theoryrl.theory.core import Kind, Mark, Series, Theorem
 from theoryrl.theory.evidence import game_lemmas, games
-from theoryrl.theory.evidence.game_lemmas import LOCK_IN_DELTA, CellCase, RowCase, SequenceCase
+from theoryrl.theory.evidence.game_lemmas import LOCK_IN_DELTA, SequenceCase
 from theoryrl.theory.evidence.games import DELTA, LOOSE_DELTA, GameRun
 
 HIGHS = 1e-7
@@ -53,17 +53,6 @@ def _sum_of_gaps(run: GameRun) -> list[float]:
 def _allowed_gaps(run: GameRun) -> list[float]:
     allowed = [_allowed(run, run.main)]
     return [*allowed, _allowed(run, run.exploiter)] if run.self_play else allowed
-
-
-def row_links(case: RowCase) -> np.ndarray:
-    """Return span TV and sqrt(2) D_H, which bound the distance and TV."""
-    return np.concatenate([case.span * case.variation, np.sqrt(2 * np.maximum(case.hellinger, 0.0))])
-
-
-def cell_bound(case: CellCase, burn_in: float = 2.0, factor: float = C0) -> float:
-    """Return ``2 + sqrt(C0 ln max(nbar, 1) sum nbar_k D_k^2)``."""
-    visits = float(case.d.sum())
-    return burn_in + math.sqrt(factor * math.log(max(visits, 1.0)) * float((case.before * case.D**2).sum()))
 
 
 def sequence_bound(case: SequenceCase, spans: np.ndarray, burn_in: float = 2.0, factor: float = C0) -> float:
@@ -200,26 +189,6 @@ GAMES: tuple[Theorem, ...] = (
         evidence=games.likelihood_runs,
         measured=lambda run: run.ratios,
         bound=lambda run: -2 * run.energy + 2 * run.iota,
-    ),
-    Theorem(
-        key="mex.games-rows",
-        statement="abs((P - P*) V) <= span(V) TV, and TV <= sqrt(2) D_H.",
-        source=_PAGE + ", step (iii)",
-        kind=Kind.INEQUALITY,
-        mark=Mark.OURS,
-        evidence=game_lemmas.row_cases,
-        measured=lambda case: np.concatenate([case.distance, case.variation]),
-        bound=row_links,
-    ),
-    Theorem(
-        key="mex.games-cell",
-        statement="sum d_k D_k <= 2 + sqrt(c0 ln max(nbar, 1) sum nbar_k D_k^2) per cell; c0 = 1 / ln 2.",
-        source=_PAGE + ", step (iii)",
-        kind=Kind.INEQUALITY,
-        mark=Mark.OURS,
-        evidence=game_lemmas.cell_cases,
-        measured=lambda case: float((case.d * case.D).sum()),
-        bound=cell_bound,
     ),
     Theorem(
         key="mex.games-eluder",

@@ -1,4 +1,4 @@
-"""Evidence on the lemmas behind MEX in Markov games: equilibria, rows, cells, sequences, and lock-ins."""
+"""Evidence on the lemmas behind MEX in Markov games: equilibria, sequences, and lock-ins."""
 
 from __future__ import annotations
 
@@ -106,73 +106,6 @@ def equilibrium_cases(
             np.array([pair_value(game, Policy(drawn), other) for other in others]),
             pair_value(game, Policy(drawn), responder(game, drawn)),
         )
-
-
-@dataclass(frozen=True, eq=False)
-class RowCase(Evidence):
-    """Pairs of rows and a function.
-
-    Parameters
-    ----------
-    distance
-        ``abs((p - q) V)``: shape [N].
-    variation
-        ``TV(p, q)``: shape [N].
-    hellinger
-        ``D_H^2(p, q)``: shape [N].
-    span
-        ``max V - min V``: shape [N].
-    """
-
-    distance: Float[np.ndarray, " N"]
-    variation: Float[np.ndarray, " N"]
-    hellinger: Float[np.ndarray, " N"]
-    span: Float[np.ndarray, " N"]
-
-
-def row_cases(scope: Scope) -> Iterator[RowCase]:
-    """Yield random rows, far apart and close, and the worst case: close rows and V = sign(p - q)."""
-    rng = np.random.default_rng([scope.seed, 311])
-    for S in (2, 3, 6):
-        n = scope.pick(500, 5000)
-        p, q = rng.dirichlet(np.full(S, 0.5), n), rng.dirichlet(np.full(S, 0.5), n)
-        weight = rng.choice([1.0, 0.1, 0.01], size=(n, 1))
-        q = (1 - weight) * p + weight * q
-        V = np.where(rng.random((n, 1)) < 0.5, np.sign(p - q), rng.random((n, S)))
-        yield RowCase(
-            f"S = {S}",
-            np.abs(((p - q) * V).sum(axis=1)),
-            np.abs(p - q).sum(axis=1) / 2,
-            1 - np.sqrt(p * q).sum(axis=1),
-            np.ptp(V, axis=1),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class CellCase(Evidence):
-    """One cell over time: its visits d_k and Hellinger distances D_k, both in [0, 1]: shape [K] each."""
-
-    d: Float[np.ndarray, " K"]
-    D: Float[np.ndarray, " K"]
-
-    @property
-    def before(self) -> Float[np.ndarray, " K"]:
-        """``nbar_k = sum_{i < k} d_i``."""
-        return np.concatenate([[0.0], np.cumsum(self.d)[:-1]])
-
-
-def cell_cases(scope: Scope) -> Iterator[CellCase]:
-    """Yield random cells, rare and frequent, and those that meet the bound: one visit, or D = 1 / nbar."""
-    rng = np.random.default_rng([scope.seed, 312])
-    for index in range(scope.pick(60, 2000)):
-        K = int(rng.choice([1, 2, 5, 50, 500]))
-        d = rng.random(K) ** rng.choice([0.1, 1, 5]) if index % 2 else rng.choice([0.0, 0.5, 1.0], size=K)
-        D = rng.random(K) if index % 3 else np.ones(K)
-        if index % 5 == 0:
-            D = 1 / np.maximum(np.concatenate([[0.0], np.cumsum(d)[:-1]]), 1.0)
-        yield CellCase(f"{index}", d, D)
-    for K in (1, 2, 10, 1000):
-        yield CellCase(f"every time, D = 1 / n, K = {K}", np.ones(K), 1 / np.maximum(np.arange(K), 1.0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from theoryrl.instances import random_candidate_game, risky_game
-from theoryrl.learners import MEXGame
+from theoryrl.learners import MEXGame, gec
 from theoryrl.learners._candidates import CandidatePlans
 from theoryrl.learners.mex_games import (
     anytime_half_bound,
-    confidence_log,
     game_burn_in,
     game_gec,
     half_regret_bound,
@@ -233,7 +232,7 @@ class GameRun(Evidence):
     @cached_property
     def guaranteed_value(self) -> Float[np.ndarray, " K"]:
         """V*^{mu, *}, in the truth."""
-        return np.array([self.plans.responses(f).start[self.star] for f in self.main])
+        return np.array([self.plans.responses(f).start[self.star] for f in self.main.tolist()])
 
     @cached_property
     def believed(self) -> Float[np.ndarray, " K"]:
@@ -334,7 +333,7 @@ class GameRun(Evidence):
     @property
     def iota(self) -> float:
         """log(H M / delta)."""
-        return confidence_log(self.model.game.horizon, len(self.games), self.failure)
+        return gec.model_based_iota(len(self.games), self.model.game.horizon, self.failure)
 
     @cached_property
     def good(self) -> bool:
