@@ -97,10 +97,10 @@ def played_arms(name: str, rounds: int, seed: int) -> np.ndarray:
 
 def arms(setting: Setting) -> Part:
     """Regret of the contenders on risky arms, in mean and median, and how many runs are locked."""
-    rounds, seeds = 4000, setting.scope.pick(40, 400)
+    rounds, seeds = setting.scope.pick(500, 4000), setting.scope.pick(5, 400)
     names = list(arms_learners())
     jobs = [(name, rounds, seed) for name in names
-            for seed in range(seeds if name.startswith("MEX") else max(20, seeds // 5))]  # fmt: skip
+            for seed in range(seeds if name.startswith("MEX") else max(5, seeds // 5))]  # fmt: skip
     played = setting.map(played_arms, jobs)
     curves = {
         name: np.array([curve for job, curve in zip(jobs, played, strict=True) if job[0] == name])
@@ -154,8 +154,8 @@ def scheduled(name: str, rounds: int, seed: int) -> tuple[float, bool]:
 
 def schedule(setting: Setting) -> Part:
     """Mean regret over the horizon for eta that shrinks with it and for eta that does not."""
-    horizons = np.array([500, 2000, 8000, 32000])
-    seeds = setting.scope.pick(60, 2000)
+    horizons = np.array(setting.scope.pick([500, 2000], [500, 2000, 8000, 32000]))
+    seeds = setting.scope.pick(10, 2000)
     jobs = [(name, int(K), seed) for name in SCHEDULES for K in horizons for seed in range(seeds)]
     played = iter(setting.map(scheduled, jobs))
     figure, (ax, shares) = panels(1, 2)
@@ -234,7 +234,7 @@ def swim(name: str, rounds: int, seed: int) -> Trace:
 
 def river(setting: Setting) -> Part:
     """Regret on RiverSwim, and the certified gap of the two tabular planners along the run."""
-    rounds, seeds = setting.scope.pick(300, 1500), setting.scope.pick(2, 10)
+    rounds, seeds = setting.scope.pick(60, 1500), setting.scope.pick(1, 10)
     names = list(swimmers())
     traces = iter(setting.map(swim, [(name, rounds, seed) for name in names for seed in range(seeds)]))
     figure, (ax, gaps) = panels(1, 2)
@@ -386,7 +386,7 @@ def gaps(setting: Setting) -> Part:
 
 def audit(setting: Setting) -> Part:
     """Each inequality of the proof along a run with the theory's eta, and with an approximate maximum."""
-    rounds = setting.scope.pick(400, 4000)
+    rounds = setting.scope.pick(200, 4000)
     family, problem = risky_arms_class(), EpisodicProblem(risky_arms(), "risky arms")
     scored = Scored.of(family, problem.mdp)
     exact = model_run(problem, MEX(hypotheses=family, delta=THEORY_DELTA), rounds, 0, "exact", scored)
