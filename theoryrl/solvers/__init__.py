@@ -15,6 +15,7 @@ from theoryrl.models import (
     DiscountedMDP,
     EpisodicMDP,
     ImplicitMDP,
+    LinearMDP,
     MatrixGame,
     PreferenceGame,
     RecoveringBandit,
@@ -114,6 +115,9 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("backward-induction", episodic.backward_induction),
             ("linear-program", episodic.linear_program),
         ],
+    ),
+    LinearMDP: Registry(
+        "method", [("backward-induction", lambda model: episodic.backward_induction(model.to_episodic()))]
     ),
     RobustMDP: _ROBUST,
     RobustLinearMDP: _ROBUST,
