@@ -24,6 +24,7 @@ from _plots import log_points, mean_sd, outside_legend, panels
 from theoryrl import Trace, play
 from theoryrl.instances import (
     perturbed_values,
+    random_dirichlet,
     random_linear,
     risky_arms,
     risky_arms_class,
@@ -346,8 +347,6 @@ def linear(setting: Setting) -> Part:
 
 def certified(seed: int) -> tuple[list[float], list[float]]:
     """Return (root gap, gap after branch and bound, nodes) over kernels and (gap) over tables."""
-    from theoryrl.instances import random_dirichlet
-
     rng = np.random.default_rng(seed)
     mdp = random_dirichlet(n_states=3, n_actions=2, horizon=3, concentration=0.5, seed=seed)
     few, many = sample_counts(mdp, 40, rng), sample_counts(mdp, 400, rng)

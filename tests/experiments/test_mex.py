@@ -21,7 +21,7 @@ def test_the_published_shares_of_locked_runs_are_those_of_the_law():
         for locked, eta, law in zip(numbers["locked"], etas[name], numbers["law"], strict=True):
             low, high = lock_in_probability(eta)
             assert low - 1e-9 <= law <= high + 1e-9
-            fit = clopper_pearson(locked, numbers["seeds"], 5e-5)
+            fit = clopper_pearson(int(locked), numbers["seeds"], 5e-5)
             assert fit.low <= high
             assert fit.high >= low
 
