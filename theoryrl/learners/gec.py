@@ -59,12 +59,12 @@ def model_free_burn_in(cells: int, horizon: int) -> float:
 
 
 def model_based_iota(n_models: int, horizon: int, delta: float) -> float:
-    """Return log(H |F| / delta)."""
+    """Return ``log(H |F| / delta)``."""
     return math.log(horizon * n_models / delta)
 
 
 def model_free_iota(n_functions: int, n_auxiliary: int, horizon: int, delta: float) -> float:
-    """Return log(2 H max(|G_h|, |F_h| |F_{h+1}|) / delta)."""
+    """Return ``log(2 H max(|G_h|, |F_h| |F_{h+1}|) / delta)``."""
     return math.log(2 * horizon * max(n_auxiliary, n_functions**2) / delta)
 
 

@@ -117,7 +117,7 @@ class ProductQClass(Frozen):
 
 
 def backups(F: Float[np.ndarray, "H N S A"], mdp: EpisodicMDP) -> Float[np.ndarray, "H N S A"]:
-    """Return (T_h f)(s, a) = r_h(s, a) + sum_s' P_h(s'|s, a) max_a' f_{h+1}(s', a') for all f in F_{h+1}."""
+    """Return T_h f = r_h + P_h max_a f_{h+1} for all f in F_{h+1}."""
     following = np.zeros(F.shape[:3])
     following[:-1] = F[1:].max(axis=3)
     return np.asarray(mdp.r[:, None] + np.einsum("hsat,hnt->hnsa", mdp.P, following))

@@ -1,7 +1,7 @@
 r"""Optimism over mixtures of given kernels: P_theta,h = sum_i theta_{h,i} P_{i,h}, theta_h on the simplex.
 
-The objective of theta is V*_{P_theta}(rho) - eta sum_{h,s,a} n KL(phat || P_theta,h(. | s, a)). From below:
-block-coordinate ascent over the stages. With occupancies d_h, actions and V_{h+1} fixed, stage h is
+The objective of theta is ``V*_{P_theta}(rho) - eta sum_{h,s,a} n KL(phat || P_theta,h)``. From below:
+block-coordinate ascent over the stages. With occupancies d_h, actions and V_{h+1} fixed, stage h is::
 
     max_theta  <g, theta> + eta sum_{s,a,s'} N log (sum_i theta_i P_i(s'|s,a)),
     g_i = sum_s d_h(s) <P_{i,h}(. | s, pi_h(s)), V_{h+1}>,

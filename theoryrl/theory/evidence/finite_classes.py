@@ -122,7 +122,7 @@ class ModelRun(Evidence):
 
     @property
     def iota(self) -> float:
-        """log(H |F| / delta)."""
+        """``log(H |F| / delta)``."""
         return gec.model_based_iota(len(self.models), self.models.horizon, self.confidence)
 
     @property
@@ -453,7 +453,7 @@ class FunctionRun(Evidence):
 
     @property
     def iota(self) -> float:
-        """log(2 H max(|G|, |F|^2) / delta)."""
+        """``log(2 H max(|G|, |F|^2) / delta)``."""
         sizes = self.hypotheses.F.shape[1], self.hypotheses.auxiliary.shape[1]
         return gec.model_free_iota(*sizes, self.horizon, self.confidence)
 

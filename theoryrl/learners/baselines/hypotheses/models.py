@@ -82,7 +82,7 @@ class LevelSetOFU(_ModelLearner):
     delta
         Probability that the truth ever leaves the set.
     radius
-        Default 2 log(H |F| / delta), as is usual; log(|F| / delta) already keeps the truth inside in all
+        Default ``2 log(H |F| / delta)``, as is usual; ``log(|F| / delta)`` already keeps the truth inside in all
         episodes (Ville's inequality for the likelihood ratio).
     """
 

@@ -26,7 +26,7 @@ class ProductGOLF:
     hypotheses
         The class.
     beta
-        Default H^2/2 log(2 H |G_h| / delta), which keeps Q* feasible in all episodes with probability
+        Default ``H^2/2 log(2 H |G_h| / delta)``, which keeps Q* feasible in all episodes with probability
         1 - delta (proved on the MEX page).
     delta
         Failure probability in the default.
