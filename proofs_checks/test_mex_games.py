@@ -297,6 +297,13 @@ def test_a_pessimist_breaks_the_audit() -> None:
     assert violated("audit", runs())
 
 
+def test_an_unrealizable_list_is_not_evidence() -> None:
+    model = games.risky_game()
+    listed = FiniteGameClass(model.candidates.P[:-1], model.game.r, model.game.rho)
+    with pytest.raises(ValueError, match="candidates must contain the true game"):
+        audited_run(CandidateGame(model.game, listed), MEXGame(), 3, 0, "unrealizable")
+
+
 def test_lock_ins_depend_on_eta() -> None:
     assert violated("lock-in", game_lemmas.lock_ins(SCOPE, Heavier))
     assert violated("lock-in-law", game_lemmas.lock_ins(SCOPE, Unlikely))

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models import FiniteGameClass
-from theoryrl.protocol import GameDecision, GameEpisode, MarkovGameSpec
+from theoryrl.protocol import GameDecision, MarkovGameSpec
 from theoryrl.solvers.markov_game import (
+    GameTrajectory,
     MarkovGameSolution,
     Responses,
     best_responses,
@@ -32,6 +33,7 @@ class CandidatePlans:
 
     games: FiniteGameClass
     _responses: dict[int, Responses] = field(default_factory=dict)
+    _played: dict[tuple[int, int], Float[np.ndarray, "H S B"]] = field(default_factory=dict)
 
     @cached_property
     def equilibria(self) -> tuple[MarkovGameSolution, ...]:
@@ -59,6 +61,12 @@ class CandidatePlans:
         if f not in self._responses:
             self._responses[f] = best_responses(self.games, self.policies[f])
         return self._responses[f]
+
+    def response(self, f: int, g: int) -> Float[np.ndarray, "H S B"]:
+        """Return the best response to mu_f in candidate g, always the same array."""
+        if (f, g) not in self._played:
+            self._played[f, g] = self.responses(f).nu[g]
+        return self._played[f, g]
 
 
 @dataclass(eq=False)
@@ -130,7 +138,7 @@ class CandidateLearner:
         return start_with_candidates(spec, rng, self.key)
 
     def update(
-        self, state: CandidateState, decision: GameDecision, observation: GameEpisode
+        self, state: CandidateState, decision: GameDecision, observation: GameTrajectory
     ) -> CandidateState:
         """Add an episode to the likelihoods and the counts."""
         h = np.arange(state.spec.horizon)

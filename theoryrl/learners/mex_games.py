@@ -105,7 +105,7 @@ class MEXGame(CandidateLearner):
 
     Notes
     -----
-    Guarantee (proof on the page): if the truth is a candidate, with probability 1 - delta
+    Guarantee (proof on the page): if the truth is a candidate, with probability 1 - delta::
 
         sum_k V* - V^{mu_k, *} <= 2 (sqrt(d H K iota) + 2 sqrt(2) H^2 S A B),  d = 2 H^3 S A B ln(K) / ln(2),
 
@@ -114,7 +114,7 @@ class MEXGame(CandidateLearner):
     Ties go to the first candidate.
 
     Diagnostics: ``main`` and ``exploiter``, the candidates chosen (the latter -1 where there is none);
-    ``optimistic``, V_f; ``pessimistic``, V_g^{mu, *} (NaN where there is none).
+    ``optimistic``, V_f; ``pessimistic``, ``V_g^{mu, *}`` (NaN where there is none).
     """
 
     eta: float | None = None
@@ -171,7 +171,7 @@ def decide(state: CandidateState, f: int, g: int | None) -> GameDecision:
         return GameDecision(mu, nu, None, {**numbers, "pessimistic": math.nan})
     found = state.plans.responses(f)
     numbers |= {"exploiter": float(g), "pessimistic": float(found.start[g])}
-    return GameDecision(mu, found.nu[g], None, numbers)
+    return GameDecision(mu, state.plans.response(f, g), None, numbers)
 
 
 @lru_cache(maxsize=8)

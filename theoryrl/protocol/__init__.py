@@ -41,7 +41,6 @@ from theoryrl.protocol.core import (
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
 from theoryrl.protocol.markov_game import (
     GameDecision,
-    GameEpisode,
     MarkovGameProblem,
     MarkovGameSpec,
 )
@@ -148,7 +147,6 @@ __all__ = [
     "FixedOpponent",
     "FrequencyResponder",
     "GameDecision",
-    "GameEpisode",
     "GamePast",
     "Grudger",
     "Learner",

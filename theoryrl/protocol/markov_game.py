@@ -1,7 +1,7 @@
 """Playing a zero-sum Markov game: one round is one episode; the learner is the max player.
 
 In *self-play* a decision has a policy for each player, and what is scored is the max player's alone: its
-value is V^{mu, *}, what it guarantees against every opponent, and the best value is V*. So the regret is
+value is ``V^{mu, *}``, what it guarantees against every opponent, and the best value is V*. The regret is
 ``sum_k V* - V^{mu_k, *}``, however the episodes are played.
 
 *Online* an `Opponent` chooses the min player's policy of each episode, and the value of a round is
@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from theoryrl.models import (
     CandidateGame,
@@ -32,10 +32,8 @@ from theoryrl.models._validation import check_type
 from theoryrl.models.markov_game import check_candidates
 from theoryrl.protocol.core import Outcome, Streams, check_rounds
 from theoryrl.protocol.opponents import GamePast, Opponent
-from theoryrl.solvers.episodic import Simulator
-from theoryrl.solvers.episodic.simulation import NO_BUDGET
 from theoryrl.solvers.markov_game import (
-    joint_model,
+    GameSimulator,
     joint_policy,
     markov_game_equilibrium,
     pair_value,
@@ -102,30 +100,14 @@ class GameDecision(NamedTuple):
     diagnostics: Mapping[str, float] = NO_DIAGNOSTICS
 
 
-class GameEpisode(NamedTuple):
-    """One episode as both players saw it.
-
-    Attributes
-    ----------
-    states
-        s[h], h = 0, ..., H: shape [H + 1].
-    actions, opponent_actions
-        a[h] and b[h]: shape [H] each.
-    """
-
-    states: Int[np.ndarray, " H1"]
-    actions: Int[np.ndarray, " H"]
-    opponent_actions: Int[np.ndarray, " H"]
-
-
 class MarkovGameEnvironment:
     """Draws the episodes of one run; what is played is prepared anew only when one of its arrays changes."""
 
     def __init__(self, problem: MarkovGameProblem, streams: Streams) -> None:
         self._problem = problem
-        self._rng, self._coin = streams.environment, streams.coin
+        self._rng = streams.environment
         self._simulator = problem.simulator
-        self._policy: Policy | None = None
+        self._prepared: Float[np.ndarray, "H N C"] | None = None
         self._decided: tuple[object, ...] = ()
         self._value = 0.0
         self._episodes = 0
@@ -144,28 +126,28 @@ class MarkovGameEnvironment:
             return
         self._decided = parts
         if nu is None:
-            self._policy = _self_play(game, decision)
+            self._prepared = self._simulator.prepare(_self_play(game, decision))
             return
         mu = Policy.trusted(decision.mu)
-        self._policy, self._value = joint_policy(game, mu, nu), pair_value(game, mu, nu)
         if isinstance(nu, FiniteMemoryPolicy):
-            self._simulator = Simulator(joint_model(game, nu))
+            self._simulator = GameSimulator(game, nu)
         else:
             self._simulator = self._problem.simulator
+        self._prepared = self._simulator.prepare(joint_policy(game, mu, nu))
+        self._value = pair_value(game, mu, nu)
 
     def interact(self, decision: GameDecision, rounds: int) -> Outcome:
-        """Play one episode; the observation is a `GameEpisode`."""
+        """Play one episode; the observation is a `GameTrajectory`."""
         problem = self._problem
-        assert self._policy is not None
-        drawn, _ = self._simulator.run(self._policy, 1, self._rng, self._coin, NO_BUDGET)
-        states, (a, b) = drawn.states[0], np.divmod(drawn.actions[0], problem.game.n_opponent_actions)
+        assert self._prepared is not None
+        episode = self._simulator.run(self._prepared, self._rng)
         if problem.opponent is None:
-            return Outcome(GameEpisode(states, a, b), 1, True)
-        states = states // (self._simulator.mdp.n_states // problem.game.n_states)
+            return Outcome(episode, 1, True)
         self._episodes += 1
-        self._counts[np.arange(problem.game.horizon), states[:-1], a, b] += 1
+        cell = episode.states[:-1], episode.actions, episode.opponent_actions
+        self._counts[(np.arange(problem.game.horizon), *cell)] += 1
         value, best = np.array([self._value]), np.array([problem.game_value])
-        return Outcome(GameEpisode(states, a, b), 1, True, value, best)
+        return Outcome(episode, 1, True, value, best)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,9 +186,9 @@ class MarkovGameProblem(Frozen):
         return cls(model.game, key, model.candidates, opponent)
 
     @cached_property
-    def simulator(self) -> Simulator:
-        """Draws episodes of pairs of actions; prepared once."""
-        return Simulator(joint_model(self.game))
+    def simulator(self) -> GameSimulator:
+        """Draws episodes; prepared once."""
+        return GameSimulator(self.game)
 
     @cached_property
     def game_value(self) -> float:

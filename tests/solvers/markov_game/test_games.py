@@ -21,7 +21,9 @@ from theoryrl.models import (
     ZeroSumMarkovGame,
 )
 from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.solvers.episodic import Simulator
 from theoryrl.solvers.markov_game import (
+    GameSimulator,
     best_response,
     best_responses,
     joint_model,
@@ -184,6 +186,24 @@ def test_a_pair_is_a_policy_of_the_joint_model_and_earns_its_occupancy(seed):
     forgetful = FiniteMemoryPolicy.forgetful(nu, game.n_actions, game.horizon)
     assert pair_value(game, mu, forgetful) == pytest.approx(pair_value(game, mu, nu), abs=ROUNDING)
     assert game.rho @ pair_evaluation(game, mu, nu)[0] == pytest.approx(pair_value(game, mu, nu), abs=0)
+
+
+@given(seed=seeds, remember=st.booleans())
+@settings(max_examples=20)
+def test_episodes_are_those_that_the_simulator_of_the_joint_model_draws(seed, remember):
+    game, rng = random_game(seed), np.random.default_rng([seed, 1])
+    mu, nu = random_pair(game, rng)
+    opponent = random_memory(game, rng) if remember else nu
+    memory = opponent if remember else None
+    policy, simulator = joint_policy(game, mu, opponent), GameSimulator(game, memory)
+    one, other = np.random.default_rng(seed), np.random.default_rng(seed)
+    reference = Simulator(joint_model(game, memory)).run(policy, 3, one, one)[0]
+    prepared = simulator.prepare(policy)
+    for k in range(3):
+        episode = simulator.run(prepared, other)
+        assert (episode.states == reference.states[k] // simulator.n_memories).all()
+        pairs = episode.actions * game.n_opponent_actions + episode.opponent_actions
+        assert (pairs == reference.actions[k]).all()
 
 
 def test_the_value_against_a_memory_is_the_sum_over_all_histories():

@@ -17,8 +17,11 @@ from theoryrl.solvers.markov_game.evaluation import (
     pair_occupancy,
     pair_value,
 )
+from theoryrl.solvers.markov_game.simulation import GameSimulator, GameTrajectory
 
 __all__ = [
+    "GameSimulator",
+    "GameTrajectory",
     "MarkovGameSolution",
     "ResponseSolution",
     "Responses",

@@ -6,6 +6,7 @@ A kernel only proposes strategies; what they guarantee is computed by whoever ca
 import numpy as np
 
 from theoryrl._numba import strict_kernel
+from theoryrl.solvers.episodic._kernels import draw
 
 PIVOT = 1e-11
 """Entries of the tableau that count as zero; payoffs are scaled to [1, 2]."""
@@ -125,3 +126,18 @@ def backward_games(P, r, Q, V, mu, nu):
             V[h, s] = low
             gap = max(gap, high - low)
     return pivots, gap
+
+
+@strict_kernel
+def one_episode(cum_rho, cum_P, cum_pi, uniforms, states, actions):
+    """Play one episode of a joint policy with the draws that `simulate` of an episodic MDP would make.
+
+    The uniform numbers are drawn by the caller (1 + 2 H): a compiled call that receives a generator spends
+    more time on unpacking it than on the episode.
+    """
+    s = draw(cum_rho, uniforms[0])
+    for h in range(actions.shape[0]):
+        states[h] = s
+        actions[h] = draw(cum_pi[h, s], uniforms[1 + 2 * h])
+        s = draw(cum_P[h, s, actions[h]], uniforms[2 + 2 * h])
+    states[actions.shape[0]] = s

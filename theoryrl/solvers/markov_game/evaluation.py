@@ -75,8 +75,8 @@ def best_response(game: ZeroSumMarkovGame, policy: MarkovPolicy, player: str = "
     Returns
     -------
     ResponseSolution
-        V^{mu, *} or V^{*, nu}, a deterministic response (lowest index on ties), and bounds that account for
-        rounding.
+        ``V^{mu, *}`` or ``V^{*, nu}``, a deterministic response (lowest index on ties), and bounds that
+        account for rounding.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def best_response(game: ZeroSumMarkovGame, policy: MarkovPolicy, player: str = "
 
 
 def guaranteed_value(game: ZeroSumMarkovGame, mu: Float[np.ndarray, "H S A"]) -> float:
-    """Return rho . V_0^{mu, *} of an array of probabilities that are known to be valid (hot loops)."""
+    """Return ``rho . V_0^{mu, *}`` of an array of probabilities that are known to be valid (hot loops)."""
     V = np.zeros(game.n_states)
     for h in range(game.horizon - 1, -1, -1):
         Q = game.r[h] + game.P[h] @ V
@@ -119,7 +119,7 @@ class Responses(NamedTuple):
     Attributes
     ----------
     start
-        What the policy guarantees in each game, rho . V_0^{mu, *}: shape [M].
+        What the policy guarantees in each game, ``rho . V_0^{mu, *}``: shape [M].
     V
         Values, with V_H = 0: shape [M, H + 1, S].
     nu
@@ -199,7 +199,7 @@ def pair_occupancy(game: ZeroSumMarkovGame, mu: MarkovPolicy, nu: Opponent) -> F
 
 
 def nash_gap(game: ZeroSumMarkovGame, mu: MarkovPolicy, nu: MarkovPolicy) -> float:
-    """Return V^{*, nu} - V^{mu, *} >= 0 at the start: how much both players could gain together."""
+    """Return ``V^{*, nu} - V^{mu, *} >= 0`` at the start: how much both players could gain together."""
     conceded = best_response(game, nu, "max").start_value
     return conceded - best_response(game, mu, "min").start_value
 

@@ -54,7 +54,7 @@ LOOSE_DELTA = 0.1
 
 
 def hellinger(P: Float[np.ndarray, "M *cells S"], Q: Float[np.ndarray, "*cells S"]) -> np.ndarray:
-    """Return ``D_H^2 = 1 - sum sqrt(p q)`` of every row: shape [M, *cells]."""
+    """Return ``D_H^2 = 1 - sum sqrt(p q)`` of every row: shape ``[M, *cells]``."""
     overlap = np.sqrt(P * Q).sum(axis=-1)
     return np.asarray(np.maximum(1 - overlap, 0.0))
 
@@ -170,8 +170,7 @@ class GameRun(Evidence):
     def star(self) -> int:
         """Position of the truth."""
         truth = self.model.truth
-        if truth is None:
-            raise ValueError(f"{self.instance}: the truth is not a candidate")
+        assert truth is not None
         return truth
 
     @property
@@ -226,12 +225,12 @@ class GameRun(Evidence):
 
     @cached_property
     def pessimistic(self) -> Float[np.ndarray, " K"]:
-        """V_g^{mu, *}."""
+        """``V_g^{mu, *}``."""
         return np.array([self.plans.responses(row.main).start[row.exploiter] for row in self.rows])
 
     @cached_property
     def guaranteed_value(self) -> Float[np.ndarray, " K"]:
-        """V*^{mu, *}, in the truth."""
+        """``V*^{mu, *}``, in the truth."""
         return np.array([self.plans.responses(f).start[self.star] for f in self.main.tolist()])
 
     @cached_property
@@ -401,7 +400,14 @@ def audited_run(
         Keep the counts of every episode, from which the objectives can be enumerated anew.
     for_every_eta
         Set for statements that hold for every eta and slack: then such a run is as good as any.
+
+    Raises
+    ------
+    ValueError
+        If the truth is not a candidate: no statement is about such a run.
     """
+    if model.truth is None:
+        raise ValueError(f"{title}: candidates must contain the true game, or nothing is claimed of the run")
     audit = GameAudit(learner, keep_counts)
     watched = None if opponent is None else Remembered(opponent)
     problem = MarkovGameProblem.from_candidates(model, title, watched)

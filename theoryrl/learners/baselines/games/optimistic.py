@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from theoryrl.learners.baselines.games._kernels import optimistic
 from theoryrl.models._validation import check_choice, check_fraction, check_real
-from theoryrl.protocol import GameDecision, GameEpisode, MarkovGameSpec
+from theoryrl.protocol import GameDecision, MarkovGameSpec
+from theoryrl.solvers.markov_game import GameTrajectory
 
 BONUSES = ("bernstein", "hoeffding")
 
@@ -82,7 +83,7 @@ class OptimisticLearner:
         return GameDecision(mu, None, joint, numbers)
 
     def update(
-        self, state: OptimisticState, decision: GameDecision, observation: GameEpisode
+        self, state: OptimisticState, decision: GameDecision, observation: GameTrajectory
     ) -> OptimisticState:
         """Count the transitions."""
         h, s = np.arange(state.spec.horizon), observation.states
