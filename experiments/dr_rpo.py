@@ -32,9 +32,25 @@ from theoryrl.instances import (
     unobserved_turn,
 )
 from theoryrl.instances.american_put import UNIT
-from theoryrl.learners import DRLSVIUCB, DRRPO, LSVIUCB, WeDriveU
+from theoryrl.learners import (
+    DRLSVIUCB,
+    DRPVI,
+    DRRPO,
+    LSVIUCB,
+    PEVI,
+    R2PVI,
+    RPO,
+    VADRPVI,
+    RobustUCBVI,
+    WeDriveU,
+)
 from theoryrl.protocol import Approximation, OffDynamicsProblem, Run
-from theoryrl.solvers import policy_value, robust_policy_evaluation, robust_value_iteration
+from theoryrl.solvers import (
+    policy_value,
+    robust_policy_evaluation,
+    robust_value_iteration,
+    simulate_episodes,
+)
 from theoryrl.theory import Scope
 from theoryrl.theory.evidence.robust_learning import tight_plans
 from theoryrl.theory.evidence.robust_linear import PlanAudit, audited_run
@@ -48,6 +64,8 @@ STYLE = {
     "We-DRIVE-U style": ("#CC79A7", ":"),
     "DR-RPO, η = 0.02": ("#0072B2", "-"),
     "DR-RPO, η = 0.1": ("#009E73", "-."),
+    "DR-RPO, TV at price 0.5, η = 0.02": ("#56B4E9", "--"),
+    "non-robust RPO, η = 0.02": ("#999999", "-."),
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#666666")
 
@@ -78,6 +96,11 @@ def mean_sd(samples: np.ndarray, digits: int = 3) -> str:
     return f"{samples.mean():.{digits}f} ± {samples.std(ddof=1):.{digits}f}"
 
 
+def summary(samples: np.ndarray) -> dict[str, list[float]]:
+    """Return mean and standard deviation over seeds (the first axis)."""
+    return {"mean": samples.mean(axis=0).tolist(), "sd": samples.std(axis=0, ddof=1).tolist()}
+
+
 def learned_policy(problem: OffDynamicsProblem, learner: Any, episodes: int, seed: int) -> Policy:
     """Return the policy that the learner would play after the last episode."""
     finished = Run(problem, learner, episodes, seed).advance()
@@ -87,6 +110,14 @@ def learned_policy(problem: OffDynamicsProblem, learner: Any, episodes: int, see
 # Values under perturbation.
 
 LEVELS = np.linspace(0.0, 1.0, 21)
+PENALISED = "DR-RPO, TV at price 0.5, η = 0.02"
+
+
+def penalised(model: RobustLinearMDP) -> RobustLinearMDP:
+    """Return the five states with a price for leaving the goal's factor at the first stage, not a ball."""
+    prices = np.full((3, 4), 100.0)
+    prices[0, 3] = 0.5
+    return model.replaced(uncertainty=Uncertainty("tv", prices, penalty=True))
 
 
 def tested_on_five_states(model: RobustLinearMDP, learner: Any, episodes: int, seed: int) -> np.ndarray:
@@ -104,17 +135,20 @@ def perturbation(setting: Setting) -> Part:
         "We-DRIVE-U style": (0.0, WeDriveU(**PUBLISHED)),
         "DR-RPO, η = 0.02": (0.02, DRRPO(**PUBLISHED)),
         "DR-RPO, η = 0.1": (0.1, DRRPO(**PUBLISHED)),
+        PENALISED: (0.02, DRRPO(**PUBLISHED)),
+        "non-robust RPO, η = 0.02": (0.02, RPO(**PUBLISHED)),
     }
     figure, axes = panels(2, width=4.8)
     rows, numbers = [], dict[str, Any]()
     shown = [0, 4, 8, 12, 16, 20]
     for name, (eta, learner) in learners.items():
         model = five_state(radius=0.6, temperature=eta)
+        model = penalised(model) if name == PENALISED else model
         jobs = [(model, learner, episodes, seed) for seed in range(seeds)]
         values = np.array(setting.map(tested_on_five_states, jobs))
         band(axes[0], LEVELS, values, *STYLE[name], name)
         rows.append([name, *(mean_sd(values[:, i]) for i in shown)])
-        numbers[name] = {"mean": values.mean(axis=0).tolist(), "sd": values.std(axis=0, ddof=1).tolist()}
+        numbers[name] = summary(values)
     for (label, radius, eta), colour in zip(
         (
             ("nominal optimum", 0.0, 0.0),
@@ -131,8 +165,8 @@ def perturbation(setting: Setting) -> Part:
         numbers[f"exact, {label}"] = exact
         rows.append([f"exact, {label}", *(f"{exact[i]:.4f}" for i in shown)])
     for ax, title in zip(axes, (f"learned, K = {episodes}, {seeds} seeds", "exact optima"), strict=True):
-        ax.set(xlabel="level q of the perturbation", title=title, ylim=(0.55, 1.5))
-        ax.legend(frameon=False, fontsize="small")
+        ax.set(xlabel="level q of the perturbation", title=title, ylim=(0.3, 1.5))
+        ax.legend(frameon=False, fontsize="small", loc="lower left")
     axes[0].set_ylabel("value in the perturbed model")
     header = ["five states, ρ = 0.6", *(f"q = {LEVELS[i]:g}" for i in shown)]
     return Part(figure, header, rows, numbers)
@@ -262,38 +296,149 @@ def put(setting: Setting) -> Part:
     return Part(figure, header, rows, numbers)
 
 
+RISES_IN_TABLE = (0.2, 0.35, 0.5, 0.65, 0.8)
+PUT_CASES = {
+    "ρ = 0": (0.0, 0.0),
+    "ρ = 0.1": (0.1, 0.0),
+    "ρ = 0.3": (0.3, 0.0),
+    "ρ = 0.1, η = 0.2": (0.1, 0.2),
+}
+
+
+def put_values(policy: Policy) -> list[float]:
+    """Return the values of a policy from the price 100 on, in currency, over the true chance of a rise."""
+    models = (american_put(up=up).nominal.to_episodic() for up in RISES_IN_TABLE)
+    return [UNIT * policy_value(model, policy) for model in models]
+
+
+def learned_on_lattice(radius: float, eta: float, beta: float, seed: int) -> list[float]:
+    """Learn for 100 episodes with a feature of its own for each price; values are at most 20."""
+    model = american_put(radius=radius, temperature=eta / UNIT)
+    problem = OffDynamicsProblem(model, "put", value_bound=20 / UNIT)
+    return put_values(learned_policy(problem, DRRPO(beta=beta / UNIT, ridge=0.1), 100, seed))
+
+
+def lattice(setting: Setting) -> Part:
+    """The American put option from the price 100 on, where the model is exactly linear: by bonus factor."""
+    seeds = setting.scope.pick(2, 20)
+    betas = setting.scope.pick((1.0, 1.5), (0.5, 1.0, 1.5, 2.0, 4.0))
+    figure, (left, right) = panels(2)
+    rows, numbers = [], dict[str, Any]()
+    for (name, (radius, eta)), colour in zip(PUT_CASES.items(), COLOURS, strict=False):
+        jobs = [(radius, eta, beta, seed) for beta in betas for seed in range(seeds)]
+        found = np.array(setting.map(learned_on_lattice, jobs)).reshape(len(betas), seeds, -1)
+        chosen = found[betas.index(1.5)]
+        exact = put_values(robust_value_iteration(american_put(radius=radius, temperature=eta / UNIT)).policy)
+        left.plot(RISES_IN_TABLE, exact, color=colour, linestyle=":")
+        band(left, RISES_IN_TABLE, chosen, colour, "-", name)
+        at_low = found[..., 0]
+        right.errorbar(betas, at_low.mean(axis=1), yerr=at_low.std(axis=1, ddof=1), color=colour, capsize=2,
+                       marker="o", markersize=3, label=name)  # fmt: skip
+        rows.append([f"exact, {name}", *(f"{value:.3f}" for value in exact)])
+        rows.append([f"learned, {name}", *(mean_sd(chosen[:, i]) for i in range(chosen.shape[1]))])
+        numbers[name] = {"exact": exact, "learned": chosen.tolist(), "betas": list(betas),
+                         "by beta": at_low.mean(axis=1).tolist()}  # fmt: skip
+    left.set(
+        xlabel="true chance p of a rise",
+        ylabel="value of the option",
+        title=f"β = 1.5, {seeds} seeds (dotted: exact)",
+    )
+    right.set(xlabel="bonus factor β", ylabel="value at p = 0.2, mean ± sd", title="by bonus factor")
+    right.set_xscale("log")
+    right.set_xticks(betas, [f"{beta:g}" for beta in betas])
+    right.minorticks_off()
+    for ax in (left, right):
+        ax.legend(frameon=False, fontsize="small")
+    return Part(figure, ["put from 100", *(f"p = {up:g}" for up in RISES_IN_TABLE)], rows, numbers)
+
+
 # The frozen lake.
+
+SLIPS = np.linspace(0.0, 0.45, 10)
+LAKE_LEARNERS = {"DR-RPO": DRRPO(beta=0.2, ridge=0.1), "robust UCB-VI": RobustUCBVI(scale=0.002)}
+
+
+def learned_on_lake(name: str, radius: float, eta: float, episodes: int, seed: int) -> list[float]:
+    """Return the learned policy's chance of reaching the goal, over the true slip."""
+    problem = OffDynamicsProblem(frozen_lake(slip=1 / 6, radius=radius, temperature=eta))
+    policy = learned_policy(problem, LAKE_LEARNERS[name], episodes, seed)
+    return [policy_value(frozen_lake_target(float(slip)), policy) for slip in SLIPS]
 
 
 def lake(setting: Setting) -> Part:
-    """Exact policies on the frozen lake, tested with other slips; the nominal slip is 1/6."""
-    slips = np.linspace(0.0, 0.45, setting.scope.pick(4, 10))
+    """The frozen lake, exact and learned policies, tested with other slips; the nominal slip is 1/6."""
+    episodes, seeds = setting.scope.pick((50, 2), (2000, 20))
     figure, axes = panels(2)
     rows, numbers = [], dict[str, Any]()
-    cases = [(0.0, 0.0), (0.02, 0.0), (0.05, 0.0), (0.1, 0.0), (0.05, 0.01), (0.05, 0.05)]
-    for (radius, eta), colour in zip(cases, COLOURS, strict=True):
-        model = frozen_lake(slip=1 / 6, radius=radius, temperature=eta)
-        best = robust_value_iteration(model)
-        tested = [policy_value(frozen_lake_target(float(slip)), best.policy) for slip in slips]
+    shown = (0, 2, 4, 6, 9)
+    radii = ((0.0, 0.0), (0.02, 0.0), (0.05, 0.0), (0.1, 0.0), (0.2, 0.0), (0.3, 0.0))
+    for (radius, eta), colour in zip((*radii, (0.1, 0.01), (0.1, 0.1)), (*COLOURS, "#999999", "#56B4E9"),
+                                     strict=True):  # fmt: skip
+        best = robust_value_iteration(frozen_lake(slip=1 / 6, radius=radius, temperature=eta))
+        tested = [policy_value(frozen_lake_target(float(slip)), best.policy) for slip in SLIPS]
         name = f"ρ = {radius:g}" + (f", η = {eta:g}" if eta else "")
-        axes[int(eta > 0 or radius == 0.05)].plot(slips, tested, color=colour, label=name)
-        rows.append(
-            [
-                name,
-                f"{best.start_value:.4f}",
-                *(f"{value:.3f}" for value in tested[:: setting.scope.pick(1, 3)]),
-            ]
-        )
-        numbers[name] = {"robust value": best.start_value, "tested": tested}
-    for ax, title in zip(axes, ("no regularisation", "ρ = 0.05"), strict=True):
+        axes[0].plot(SLIPS, tested, color=colour, linestyle="--" if eta else "-", label=name)
+        rows.append([f"exact, {name}", f"{best.start_value:.4f}", *(f"{tested[i]:.3f}" for i in shown)])
+        numbers[f"exact, {name}"] = {"robust value": best.start_value, "tested": tested}
+    cases = [("DR-RPO", 0.0, 0.0), ("DR-RPO", 0.1, 0.0), ("DR-RPO", 0.1, 0.01), ("DR-RPO", 0.1, 0.1),
+             ("robust UCB-VI", 0.0, 0.0), ("robust UCB-VI", 0.1, 0.0)]  # fmt: skip
+    for (learner, radius, eta), colour in zip(cases, COLOURS, strict=True):
+        jobs = [(learner, radius, eta, episodes, seed) for seed in range(seeds)]
+        found = np.array(setting.map(learned_on_lake, jobs))
+        name = f"{learner}, ρ = {radius:g}" + (f", η = {eta:g}" if eta else "")
+        band(axes[1], SLIPS, found, colour, "--" if "UCB" in name else "-", name)
+        rows.append([name, "", *(mean_sd(found[:, i]) for i in shown)])
+        numbers[name] = summary(found)
+    for ax, title in zip(axes, ("exact policies", f"learned, K = {episodes}, {seeds} seeds"), strict=True):
         ax.axvline(1 / 6, color="black", linewidth=0.6, linestyle=":")
         ax.set(xlabel="true slip (dotted: nominal)", ylabel="chance of reaching the goal", title=title)
         ax.legend(frameon=False, fontsize="small")
-    header = [
-        "frozen lake, exact",
-        "robust value",
-        *(f"slip {s:.2f}" for s in slips[:: setting.scope.pick(1, 3)]),
-    ]
+    return Part(
+        figure, ["frozen lake", "robust value", *(f"slip {SLIPS[i]:.2f}" for i in shown)], rows, numbers
+    )
+
+
+# From offline data.
+
+OFFLINE: dict[str, tuple[Any, Uncertainty | None]] = {
+    "PEVI": (PEVI, None),
+    "DRPVI, ρ = 0.6": (DRPVI, None),
+    "VA-DRPVI, ρ = 0.6": (VADRPVI, None),
+    "R2PVI, TV, τ = 0.1": (R2PVI, Uncertainty("tv", 0.1, penalty=True)),
+    "R2PVI, KL, τ = 0.1": (R2PVI, Uncertainty("kl", 0.1, penalty=True)),
+    "R2PVI, χ², τ = 0.1": (R2PVI, Uncertainty("chi2", 0.1, penalty=True)),
+}
+
+
+def learned_offline(name: str, episodes: int, seed: int) -> list[float]:
+    """Return the values, over the level of the perturbation, of what is learned from uniform behaviour."""
+    learner, penalty = OFFLINE[name]
+    model = five_state(xi_norm=0.2, radius=0.6)
+    model = model if penalty is None else model.replaced(uncertainty=penalty)
+    rng = np.random.default_rng([seed, 11])
+    data = simulate_episodes(model.nominal.to_episodic(), Policy.uniform(5, 16), episodes, rng)
+    problem = OffDynamicsProblem(model, offline=data)
+    policy = learned_policy(problem, learner(beta=0.1, ridge=0.1), 1, seed)
+    return [policy_value(five_state_target(float(q), xi_norm=0.2), policy) for q in LEVELS]
+
+
+def offline(setting: Setting) -> Part:
+    """Five states, offline data of the uniform policy: nominal, robust and penalised pessimism."""
+    sizes, seeds = setting.scope.pick(((20, 50), 2), ((100, 1000), 40))
+    figure, axes = panels(2)
+    rows, numbers = [], dict[str, Any]()
+    shown = (0, 4, 8, 12, 16, 20)
+    for ax, episodes in zip(axes, sizes, strict=True):
+        for name, colour, dash in zip(OFFLINE, COLOURS, ("-", "-", "--", ":", "-", "--"), strict=True):
+            jobs = [(name, episodes, seed) for seed in range(seeds)]
+            found = np.array(setting.map(learned_offline, jobs))
+            band(ax, LEVELS, found, colour, dash, name)
+            rows.append([f"{name}, {episodes} episodes", *(mean_sd(found[:, i]) for i in shown)])
+            numbers[f"{name}, {episodes}"] = summary(found)
+        ax.set(xlabel="level q of the perturbation", title=f"{episodes} offline episodes, {seeds} seeds")
+    axes[0].set_ylabel("value in the perturbed model")
+    axes[1].legend(frameon=False, fontsize="small")
+    header = ["five states, ‖ξ‖ = 0.2", *(f"q = {LEVELS[i]:g}" for i in shown)]
     return Part(figure, header, rows, numbers)
 
 
@@ -434,7 +579,9 @@ PARTS = {
     "separation": separation,
     "regularisation": regularisation,
     "put": put,
+    "lattice": lattice,
     "lake": lake,
+    "offline": offline,
     "coverage": coverage,
     "bonus": bonus,
     "bounds": bounds,

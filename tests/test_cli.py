@@ -463,6 +463,16 @@ def test_solve_knows_both_kinds_of_rectangularity_and_robust_instances():
     assert "robust mirror ascent" in ascent.output
 
 
+@pytest.mark.parametrize("text", ["tv:0.1", "kl:0.1", "chi2-penalty:2", "wasserstein:0.3"])
+def test_solve_puts_a_set_around_each_factor_of_a_linear_model(text):
+    plain = json.loads(call("solve", "five-state:radius=0", "--json").output)["value"]
+    found = json.loads(call("solve", "five-state:radius=0", "--uncertainty", text, "--json").output)
+    assert found["lower"] <= found["value"] <= found["upper"] <= plain
+    soft = ("--temperature", "0.1")
+    less = json.loads(call("solve", "five-state", "--uncertainty", text, *soft, "--json").output)
+    assert less["value"] < found["value"]
+
+
 def test_solve_bounds_the_robust_values_of_a_discounted_model(tmp_path):
     model = models.DiscountedMDP(np.full((2, 1, 2), 0.5), np.array([[0.0], [1.0]]), 0.5)
     models.save(model, tmp_path / "model.npz")
@@ -479,7 +489,9 @@ def test_wrong_usage_of_robust_solving():
         ("tv:2", "radius must be"), ("ball:1", "must be one of"), ("tv", "expected tv:RADIUS"),
     ):  # fmt: skip
         assert complaint in refused("solve", "hazard", "--uncertainty", text)
-    assert "needs an episodic" in refused("solve", "five-state", "--uncertainty", "tv:0.1")
+    assert "needs an episodic" in refused("solve", "queue", "--uncertainty", "tv:0.1")
+    complaint = refused("solve", "five-state", "--uncertainty", "l1:0.1", "--rectangularity", "s")
+    assert "a linear model has a set for each factor" in complaint
     shared = ("--uncertainty", "tv:0.1", "--rectangularity", "s")
     assert "rectangularity 's'" in refused("solve", "hazard", *shared)
     assert "is needed with" in refused("solve", "hazard", "--temperature", "0.1")

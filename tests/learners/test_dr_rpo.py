@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from theoryrl.instances import american_put, five_state, price_features, random_robust_linear
 from theoryrl.learners import DRLSVIUCB, DRRPO, LEARNERS, LSVIUCB, RPO, WeDriveU
 from theoryrl.learners import _dr_rpo_kernels as kernels
-from theoryrl.learners.bonus_radius import Regression, theory_beta
+from theoryrl.learners.bonus_radius import TWO_REGRESSIONS, Regression, theory_beta
 from theoryrl.models import LinearMDP, RobustLinearMDP, RobustMDP, Uncertainty
 from theoryrl.protocol import Approximation, OffDynamicsProblem, Run, play
 from theoryrl.solvers import robust_policy_evaluation
@@ -127,6 +127,59 @@ def test_the_bonus_factors_are_those_of_the_page():
         theory_beta("kl-penalty", regression, np.full((4, 4), 1e-3))
 
 
+def test_each_price_of_a_stage_has_an_event_of_its_own():
+    """Two prices share delta; two radii do not, because one event holds for all levels at once."""
+    regression = Regression(4, 2, 400, 1.0, 0.1)
+    for name in ("tv-penalty", "kl-penalty", "chi2-penalty", TWO_REGRESSIONS):
+        mixed = theory_beta(name, regression, np.array([[0.5, 1.0, 1.0, 1.0], [1.0] * 4]))[0]
+        alone = [
+            theory_beta(name, regression._replace(delta=0.05), np.full((2, 4), x))[0] for x in (0.5, 1.0)
+        ]
+        assert abs(mixed - max(alone)) <= ROUNDING
+    radii = theory_beta("tv", regression, np.array([[0.5, 1.0, 1.0, 1.0], [1.0] * 4]))
+    np.testing.assert_array_equal(radii, theory_beta("tv", regression, np.ones((2, 4))))
+
+
+def test_the_bonus_factor_of_two_regressions_is_that_of_the_page():
+    d, H, K, lam, delta, R, tau = 3, 4, 400, 0.5, 0.1, 3.0, 0.7
+    L = d * math.log(1 + K / (lam * d))
+
+    def beta(scale, cover):
+        noise = math.sqrt(L + 2 * ((d + 1) * math.log(math.ceil(cover * 20)) + math.log(2 * H / delta)))
+        return scale * (math.sqrt(lam * d) + 0.5 * noise + 0.5)
+
+    by_hand = (1 + R / (2 * tau)) * beta(R, 2) + beta(R**2, 4) / (4 * tau)
+    found = theory_beta(TWO_REGRESSIONS, Regression(d, H, K, lam, delta), np.full((H, d), tau))
+    assert abs(found[0] - by_hand) <= ROUNDING
+
+
+@given(seed=seeds)
+def test_two_regressions_are_searched_exactly(seed):
+    rng = np.random.default_rng(seed)
+    S, top, price = int(rng.integers(1, 7)), 3.0, float(10 ** rng.uniform(-1, 1))
+    m = rng.normal(size=S) if rng.random() < 0.6 else rng.dirichlet(np.ones(S))
+    V = np.round(top * rng.random(S), int(rng.integers(0, 5)))
+    found = kernels.chi2_penalty_moments(m, V, np.argsort(V, kind="stable"), price, top)
+    levels = np.append(np.linspace(0, V.max(), 2001), V)
+    clipped = np.minimum(V, levels[:, None])
+    E, E2 = np.clip(clipped @ m, 0, top), np.clip(clipped**2 @ m, 0, top**2)
+    best = (E - (E2 - E**2) / (4 * price)).max()
+    # Between points of the grid the objective moves by its slope, at most |m| (1 + R / price) per level.
+    slack = np.abs(m).sum() * (1 + top / price) * V.max() / 2000
+    assert best - ROUNDING <= found <= best + slack + ROUNDING
+
+
+def test_two_regressions_are_right_where_the_values_alone_are_too_few():
+    """p = (1/2, 1/2), V = (0, 3), price 1/4: the infimum is 1/4; at the values the objective is 0."""
+    p, V = np.array([0.5, 0.5]), np.array([0.0, 3.0])
+    assert abs(kernels.chi2_penalty_moments(p, V, np.array([0, 1]), 0.25, 3.0) - 0.25) <= ROUNDING
+    model = random_robust_linear(uncertainty="chi2-penalty", radius=1.0)
+    one, two = (play(model, DRRPO(beta=0.3, two_regressions=x), 400, 0).values[-1] for x in (False, True))
+    assert abs(one - two) < 0.01
+    with pytest.raises(ValueError, match="two_regressions is for the set 'chi2-penalty'; the problem's is"):
+        play(random_robust_linear(), DRRPO(two_regressions=True), 1)
+
+
 def test_total_variation_of_radius_zero_is_learned_as_the_nominal_model():
     model = random_robust_linear(radius=0.0, temperature=0.2, seed=3)
     assert play(model, DRRPO(), 30, 0).same_as(play(model, RPO(), 30, 0))
@@ -210,6 +263,9 @@ def test_approximate_features_are_told_instead_of_the_true_ones():
         ({"delta": 1.0}, r"delta must be in \(0, 1\)"),
         ({"step": 0.0}, "step must be positive; got 0"),
         ({"switching": "never"}, "switching must be one of"),
+        ({"tie_break": "no"}, "tie_break must be a bool"),
+        ({"data_dependent": 3}, "data_dependent must be a bool"),
+        ({"two_regressions": None}, "two_regressions must be a bool"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
@@ -239,6 +295,18 @@ def test_only_the_proven_constants_are_guaranteed():
     ):
         assert not DRRPO(**options).guaranteed
     assert not RPO().guaranteed
+
+
+def test_a_run_is_guaranteed_only_for_the_problem_of_the_theorems():
+    soft = random_robust_linear(temperature=0.3)
+    assert play(soft, DRRPO(), 2).guaranteed
+    assert play(soft, DRRPO(temperature=0.3), 2).guaranteed
+    assert not play(soft, DRRPO(temperature=0.1), 2).guaranteed
+    assert not play(soft, DRLSVIUCB(), 2).guaranteed, "its values are compared with regularised ones"
+    assert play(random_robust_linear(temperature=0.0), DRLSVIUCB(), 2).guaranteed
+    phi, theta = price_features()
+    told = Approximation(phi, theta, Uncertainty("tv", np.where(np.arange(22) < 20, 0.1, 0.0)))
+    assert not play(OffDynamicsProblem(american_put(), approximation=told), DRRPO(), 2).guaranteed
 
 
 def test_tabular_and_linear_models_give_the_same_robust_score():

@@ -8,7 +8,7 @@ from theoryrl.learners import LEARNERS
 
 def test_every_learner_is_registered_under_its_own_kebab_case_key():
     for key, learner in LEARNERS.items():
-        assert re.fullmatch(r"[a-z]+[0-9]*(-[a-z]+)*", key)
+        assert re.fullmatch(r"[a-z]+([0-9]+[a-z]*)?(-[a-z]+)*", key)
         assert learner.key == key
 
 

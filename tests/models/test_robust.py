@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from theoryrl.instances import five_state
 from theoryrl.models import (
     DiscountedMDP,
     EpisodicMDP,
@@ -199,3 +200,13 @@ def test_a_robust_model_can_be_changed_in_one_field():
     model = RobustLinearMDP(linear(), Uncertainty("tv", np.array([0.1, 0.0])), fail_state=1)
     changed = model.replaced(temperature=0.5)
     assert (changed.temperature, changed.fail_state, changed.nominal) == (0.5, 1, model.nominal)
+
+
+def test_another_set_leaves_the_factors_of_the_fail_state_alone():
+    model = five_state(radius=0.3)
+    ball = model.surrounded(Uncertainty("tv", 0.2))
+    np.testing.assert_array_equal(ball.uncertainty.radii((3, 4))[0], [0.2, 0.2, 0.0, 0.2])
+    assert model.surrounded(Uncertainty("kl", 0.2)).uncertainty.radius == 0.2
+    assert model.surrounded(Uncertainty("tv", 2.0, penalty=True)).uncertainty.penalty
+    without = RobustLinearMDP(model.nominal, model.uncertainty)
+    assert without.surrounded(Uncertainty("tv", 0.2)).uncertainty.radius == 0.2

@@ -16,7 +16,7 @@ import click
 from theoryrl.cli._output import EXAMPLE, bad_option, checked_file, complaints_about, number
 
 if TYPE_CHECKING:
-    from theoryrl.models import RobustMDP
+    from theoryrl.models import RobustLinearMDP, RobustMDP
     from theoryrl.solvers import Solution
 
 NOT_PROVEN, INTERRUPTED = 1, 130
@@ -27,7 +27,8 @@ NOT_PROVEN, INTERRUPTED = 1, 130
     + "  theoryrl solve riverswim:n_states=10,horizon=30\n"
     + "  theoryrl solve replacement:n_states=10000,gamma=0.9999 --tol 1e-5\n"
     + "  theoryrl solve model.npz --method linear-program --json\n"
-    + "  theoryrl solve riverswim --uncertainty tv:0.1"
+    + "  theoryrl solve riverswim --uncertainty tv:0.1\n"
+    + "  theoryrl solve five-state --uncertainty kl-penalty:2"
 )
 @click.argument("model", metavar="FILE.npz|NAME[:key=value,...]")
 @click.option("--method", default="auto", show_default=True, help="Name of a solver.")
@@ -42,7 +43,7 @@ NOT_PROVEN, INTERRUPTED = 1, 130
     type=click.Choice(["sa", "s"]),
     default="sa",
     show_default=True,
-    help="A set for each state and action, or one budget for each state (l1).",
+    help="A set for each state and action (or factor of a linear model), or one budget a state (l1).",
 )
 @click.option(
     "--temperature", type=float, default=0.0, show_default=True, help="Price of leaving the uniform policy."
@@ -117,13 +118,29 @@ def read_model(model: str) -> Any:
     return problem
 
 
-def robust_model(problem: Any, uncertainty: str, rectangularity: str, temperature: float) -> RobustMDP:
-    """Return the model with the set that the text names around each of its rows."""
-    from theoryrl.models import ConservativeMDP, DiscountedMDP, EpisodicMDP, RobustMDP, Uncertainty
+def robust_model(
+    problem: Any, uncertainty: str, rectangularity: str, temperature: float
+) -> RobustMDP | RobustLinearMDP:
+    """Return the model with the set that the text names around each of its rows, or of its factors."""
+    from theoryrl.models import (
+        ConservativeMDP,
+        DiscountedMDP,
+        EpisodicMDP,
+        RobustLinearMDP,
+        RobustMDP,
+        Uncertainty,
+    )
 
+    if isinstance(problem, RobustLinearMDP):
+        if rectangularity != "sa":
+            raise ValueError(
+                f"a linear model has a set for each factor; got rectangularity {rectangularity!r}"
+            )
+        model = problem.surrounded(Uncertainty.parse(uncertainty, problem.n_states))
+        return model.replaced(temperature=temperature) if temperature else model
     nominal = problem.mdp if isinstance(problem, ConservativeMDP) else problem
     if not isinstance(nominal, EpisodicMDP | DiscountedMDP):
-        raise TypeError(f"needs an episodic or discounted model; got {nominal!r}")
+        raise TypeError(f"needs an episodic, discounted or linear model; got {nominal!r}")
     sets = Uncertainty.parse(uncertainty, nominal.n_states)
     return RobustMDP(nominal, sets, rectangularity=rectangularity, temperature=temperature)
 

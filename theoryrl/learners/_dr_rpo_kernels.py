@@ -5,12 +5,17 @@ import math
 import numpy as np
 
 from theoryrl._numba import kernel
+from theoryrl.learners.bonus_radius import TWO_REGRESSIONS
 from theoryrl.solvers._sorting import sort_indices
+from theoryrl.solvers.robust._factors import SETS
 
 TIE = 1e-12
 """Action values that differ by less are equal up to rounding."""
 
 FACTOR, FACTOR_L2, ELLIPTIC = 0, 1, 2
+
+DUALS = (*SETS, TWO_REGRESSIONS)
+"""Names of the duals that can be estimated; a kernel receives the position of one."""
 
 
 @kernel
@@ -65,8 +70,55 @@ def _chi2_objective(m, V, price, y):
 
 
 @kernel
+def _moments_objective(first, second, price, top):
+    first, second = min(max(first, 0.0), top), min(max(second, 0.0), top * top)
+    return first - (second - first * first) / (4.0 * price)
+
+
+@kernel
+def chi2_penalty_moments(m, V, order, price, top):
+    """Return max over a in [0, max V] of E - (E2 - E^2) / (4 price), with clipped estimates of the moments.
+
+    E = sum_s m(s) min(V(s), a) and E2, of its square, are clipped to [0, top] and [0, top^2]. Between two
+    values E is linear and E2 quadratic in a: the maximum lies at an end, at the stationary point of the
+    unclipped objective, or where a clip begins. The values alone are too few, for ever.
+    """
+    S = m.shape[0]
+    rest, first, second, low, best = 0.0, 0.0, 0.0, 0.0, -math.inf
+    for s in range(S):
+        rest += m[s]
+    for k in range(S):
+        high = V[order[k]]
+        for c in range(7):
+            a = low
+            if c == 1:
+                a = high
+            elif c == 2:
+                a = (2.0 * price + first) / (1.0 - rest) if rest != 1.0 else low
+            elif rest != 0.0:
+                if c == 3:
+                    a = -first / rest
+                elif c == 4:
+                    a = (top - first) / rest
+                elif c == 5:
+                    a = math.sqrt(max(-second / rest, 0.0))
+                else:
+                    a = math.sqrt(max((top * top - second) / rest, 0.0))
+            a = min(max(a, low), high)
+            value = _moments_objective(first + rest * a, second + rest * a * a, price, top)
+            best = max(best, value)
+        first += m[order[k]] * high
+        second += m[order[k]] * high * high
+        rest -= m[order[k]]
+        low = high
+    return best
+
+
+@kernel
 def estimate(code, m, V, order, radius, top):
-    """Return the estimated least expectation of V for signed weights m; `code` as in `_factors.SETS`."""
+    """Return the estimated least expectation of V for signed weights m; `code` as in `DUALS`."""
+    if code == 4:
+        return chi2_penalty_moments(m, V, order, radius, top)
     if code == 0:
         return tv_dual(m, V, order, radius)
     if code == 3:
@@ -81,7 +133,7 @@ def estimate(code, m, V, order, radius, top):
 
 @kernel
 def bonus(kind, x, g, inverse, beta):
-    """Return Gamma(s, a) for the features x; g_i = beta sqrt(inverse_ii)."""
+    """Return Gamma(s, a) for the features x; g_i = beta sqrt(inverse_ii), negative for pessimism."""
     total = 0.0
     if kind == FACTOR:
         for i in range(x.shape[0]):
@@ -93,7 +145,7 @@ def bonus(kind, x, g, inverse, beta):
         else:
             for j in range(x.shape[0]):
                 total += x[i] * inverse[i, j] * x[j] * beta * beta
-    return math.sqrt(max(total, 0.0))
+    return math.copysign(math.sqrt(max(total, 0.0)), beta)
 
 
 @kernel

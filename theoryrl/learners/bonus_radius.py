@@ -18,6 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+TWO_REGRESSIONS = "chi2-penalty, two regressions"
+"""Name of the chi-square penalty's dual that is estimated by one regression for each of two moments."""
+
 LARGEST_EXPONENT = 500.0
 """Range over price of a KL penalty beyond which exp overflows; the bonus is vacuous long before."""
 
@@ -55,11 +58,12 @@ def theory_beta(
     Parameters
     ----------
     name
-        One of ``"tv"``, ``"tv-penalty"``, ``"kl-penalty"``, ``"chi2-penalty"``.
+        One of ``"tv"``, ``"tv-penalty"``, ``"kl-penalty"``, ``"chi2-penalty"``, or `TWO_REGRESSIONS`.
     regression
         Sizes and confidence.
     prices
-        Radii, or prices of the penalty; the largest beta of a stage's factors is taken.
+        Radii, or prices of the penalty. Each price of a stage has a function, and so an event, of its own:
+        they share delta, and the largest beta is taken. All radii share one event.
     log_det
         log det(Lambda_h / lambda) per stage, which may replace its bound. Default: the bound.
     ranges
@@ -70,7 +74,9 @@ def theory_beta(
     beta = np.zeros(H)
     for h in range(H - 1):
         L = regression.log_det_bound if log_det is None else float(log_det[h])
-        beta[h] = max(_beta(name, float(R[h]), regression, L, float(tau)) for tau in np.unique(prices[h]))
+        levels = np.unique(prices[h]) if name != "tv" else prices[h, :1]
+        shared = regression._replace(delta=regression.delta / len(levels))
+        beta[h] = max(_beta(name, float(R[h]), shared, L, float(tau)) for tau in levels)
     return beta
 
 
@@ -86,5 +92,10 @@ def _beta(name: str, R: float, regression: Regression, L: float, tau: float) -> 
             raise ValueError(f"a KL penalty needs a price of at least {R / LARGEST_EXPONENT:g}; got {tau!r}")
         cover = d * math.log(math.ceil(2 * R * root / tau))
         return tau * math.exp(R / tau) * regression.width(cover, L, -math.expm1(-R / tau))
+    if name == TWO_REGRESSIONS:  # each moment may fail with half the probability
+        half = regression._replace(delta=regression.delta / 2)
+        mean = R * half.width((d + 1) * math.log(math.ceil(2 * root)), L)
+        square = R * R * half.width((d + 1) * math.log(math.ceil(4 * root)), L)
+        return (1 + R / (2 * tau)) * mean + square / (4 * tau)
     cover = (d + 1) * math.log(math.ceil(8 * root))
     return (R + R * R / (4 * tau)) * regression.width(cover, L)

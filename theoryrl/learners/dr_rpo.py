@@ -28,10 +28,16 @@ from jaxtyping import Float
 
 from theoryrl.learners import _dr_rpo_kernels as kernels
 from theoryrl.learners._guarantee import check_bonus_scale, warn_if_void
-from theoryrl.learners.bonus_radius import Regression, theory_beta
+from theoryrl.learners.bonus_radius import TWO_REGRESSIONS, Regression, theory_beta
 from theoryrl.learners.ridge import Ridge
 from theoryrl.models import Policy, Uncertainty
-from theoryrl.models._validation import check_choice, check_distribution, check_fraction, check_real
+from theoryrl.models._validation import (
+    check_choice,
+    check_distribution,
+    check_fraction,
+    check_real,
+    check_type,
+)
 from theoryrl.protocol import EpisodicDecision, OffDynamicsSpec
 from theoryrl.solvers.episodic import Trajectories
 from theoryrl.solvers.robust._factors import SETS
@@ -121,6 +127,9 @@ class DRRPO:
         ``"always"``: plan before every episode. ``"doubling"``: when det Lambda_h has doubled for some h.
     tie_break
         For eta = 0: among equal truncated values take the largest untruncated one.
+    two_regressions
+        For the chi-square penalty: estimate E min(V, a) - Var min(V, a) / (4 price) by one regression for
+        each moment, as public code does, instead of one for a dual that is linear in the factor.
     """
 
     temperature: float | None = None
@@ -133,9 +142,12 @@ class DRRPO:
     step: float = math.inf
     switching: str = "always"
     tie_break: bool = True
+    two_regressions: bool = False
 
     key: ClassVar[str] = "dr-rpo"
     robust: ClassVar[bool] = True
+    sign: ClassVar[float] = 1.0
+    sets: ClassVar[tuple[str, ...]] = SETS
 
     def __post_init__(self) -> None:
         if self.temperature is not None:
@@ -144,6 +156,9 @@ class DRRPO:
             check_real("beta", self.beta, low=0.0)
         check_choice("bonus", self.bonus, BONUSES)
         check_choice("switching", self.switching, SWITCHING)
+        check_type("data_dependent", self.data_dependent, bool, np.bool_)
+        check_type("tie_break", self.tie_break, bool, np.bool_)
+        check_type("two_regressions", self.two_regressions, bool, np.bool_)
         check_fraction("delta", self.delta)
         check_bonus_scale(self.bonus_scale)
         warn_if_void(self, self.bonus_scale)
@@ -157,6 +172,10 @@ class DRRPO:
         """Whether the optimism of the plan is proven."""
         theory = self.beta is None and self.bonus == "factor" and self.bonus_scale >= 1.0
         return theory and self.robust and self.step == math.inf
+
+    def covers(self, spec: OffDynamicsSpec) -> bool:
+        """Whether the theorems are about this problem: exact features, and the problem's temperature."""
+        return spec.linear and self.temperature in (None, spec.temperature)
 
     def init(self, spec: OffDynamicsSpec, rng: np.random.Generator) -> DRRPOState:
         """Return the state without data.
@@ -199,10 +218,16 @@ class DRRPO:
 
     def _check_set(self, spec: OffDynamicsSpec) -> None:
         name = self._set(spec).name
-        if name not in SETS:
-            raise ValueError(f"{self.key} learns with {', '.join(SETS)}; the problem's set is {name!r}")
+        if name not in self.sets:
+            raise ValueError(f"{self.key} learns with {', '.join(self.sets)}; the problem's set is {name!r}")
+        if self.two_regressions and name != "chi2-penalty":
+            raise ValueError(f"two_regressions is for the set 'chi2-penalty'; the problem's is {name!r}")
         if self.robust and name in ("tv", "tv-penalty") and spec.fail_state is None:
             raise ValueError(f"{self.key} needs a problem with a fail state for {name!r}; fail_state is None")
+
+    def _dual(self, spec: OffDynamicsSpec) -> str:
+        """Return which dual is estimated, by its name in `kernels.DUALS`."""
+        return TWO_REGRESSIONS if self.two_regressions else self._set(spec).name
 
     def betas(self, state: DRRPOState) -> Float[np.ndarray, " H"]:
         """Return the bonus factor of each stage; zero at the last one, where rewards are known."""
@@ -214,9 +239,8 @@ class DRRPO:
             return flat
         regression = Regression(d, H, spec.rounds, self.ridge, self.delta)
         log_det = state.regression.log_det.tolist() if self.data_dependent else None
-        return self.bonus_scale * theory_beta(
-            self._set(spec).name, regression, state.radii, log_det, state.caps[1:]
-        )
+        beta = theory_beta(self._dual(spec), regression, state.radii, log_det, state.caps[1:])
+        return self.bonus_scale * beta
 
     def plan(self, state: DRRPOState) -> EpisodicDecision:
         """Return the policy of the optimistic plan."""
@@ -243,14 +267,14 @@ class DRRPO:
         pi = np.empty(state.Q.shape)
         keep, gain = self._weights(state.eta)
         kernels.plan(
-            SETS.index(self._set(spec).name),
+            kernels.DUALS.index(self._dual(spec)),
             BONUSES.index(self.bonus),
             spec.phi,
             spec.theta,
             state.radii,
             regression.inverse,
             state.M,
-            state.beta,
+            self.sign * state.beta,
             state.caps,
             -1 if spec.fail_state is None else spec.fail_state,
             state.eta,

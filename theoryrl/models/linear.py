@@ -249,5 +249,19 @@ class RobustLinearMDP(Frozen):
         fields = ("nominal", "uncertainty", "fail_state", "temperature", "reference")
         return RobustLinearMDP(**({name: getattr(self, name) for name in fields} | changes))
 
+    def surrounded(self, uncertainty: Uncertainty) -> RobustLinearMDP:
+        """Return the same model with this set around each factor but those that keep the fail state.
+
+        The set's one radius, or radii that broadcast to [H, d], become zero where a ball would break the
+        fail state; a price, or a ball that cannot reach other states, stays everywhere.
+        """
+        harmless = uncertainty.penalty or not uncertainty.creates_support
+        if self.fail_state is None or harmless:
+            return self.replaced(uncertainty=uncertainty)
+        keeps = (self.nominal.phi[self.fail_state] > 0).any(axis=0)
+        radii = np.where(keeps, 0.0, uncertainty.radii(self.nominal.theta.shape))
+        changed = Uncertainty(uncertainty.divergence, radii, cost=uncertainty.cost)
+        return self.replaced(uncertainty=changed)
+
     def __repr__(self) -> str:
         return f"RobustLinearMDP({self.nominal!r}, {self.uncertainty!r}, temperature={self.temperature:g})"

@@ -116,7 +116,7 @@ class Uncertainty(Frozen):
         moved = np.flatnonzero(np.diagonal(cost))
         if moved.size:
             s = int(moved[0])
-            raise ValueError(f"cost[{s}, {s}] must be 0; got {cost[s, s]!r}")
+            raise ValueError(f"cost[{s}, {s}] must be 0; got {float(cost[s, s])!r}")
         return cost
 
     @classmethod

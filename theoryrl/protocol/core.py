@@ -191,7 +191,10 @@ class Run:
         self._audit = audit
         self._stepwise = stepwise
         streams = Streams.from_seed(self.seed)
-        self.state = learner.init(problem.spec(rounds), streams.learner)
+        spec = problem.spec(rounds)
+        self.state = learner.init(spec, streams.learner)
+        # A learner may tell of which problems its theorems are; most are about every one of their kind.
+        self._covered = bool(getattr(learner, "covers", lambda spec: True)(spec))
         self._environment = problem.environment(streams)
         self._decision: Any = None
         self._ledger = Ledger()
@@ -231,7 +234,7 @@ class Run:
             learner=repr(self.learner),
             problem=self.problem.key,
             seed=self.seed,
-            guaranteed=self.learner.guaranteed,
+            guaranteed=self.learner.guaranteed and self._covered,
             delta=getattr(self.learner, "delta", None),
         )
 

@@ -165,7 +165,7 @@ class EpisodicProblem:
         if self.threshold is not None:
             check_real("threshold", self.threshold)
         if self.offline is not None:
-            _check_data(self.offline, self.mdp)
+            check_data(self.offline, self.mdp)
         if self.baseline is None:
             return
         if not isinstance(self.baseline, MarkovPolicy):
@@ -230,7 +230,7 @@ class EpisodicProblem:
         return EpisodicEnvironment(self._simulator, streams)
 
 
-def _check_data(data: OfflineDataset, mdp: EpisodicMDP) -> None:
+def check_data(data: OfflineDataset, mdp: EpisodicMDP) -> None:
     """Raise unless the data have the model's numbers of stages, states and actions."""
     sizes = (data.horizon, data.n_states, data.n_actions)
     if sizes != mdp.r.shape:

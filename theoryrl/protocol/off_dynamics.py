@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from theoryrl.models import MarkovPolicy, MixturePolicy, RobustLinearMDP, Uncertainty
+from theoryrl.models import MarkovPolicy, MixturePolicy, OfflineDataset, RobustLinearMDP, Uncertainty
 from theoryrl.models._validation import check_count, check_real
 from theoryrl.protocol.core import Streams
-from theoryrl.protocol.episodic import EpisodicDecision, EpisodicEnvironment
+from theoryrl.protocol.episodic import EpisodicDecision, EpisodicEnvironment, check_data
 from theoryrl.solvers.episodic import Simulator, backward_induction
 from theoryrl.solvers.robust import robust_policy_evaluation, robust_value_iteration
 from theoryrl.solvers.robust._factors import SETS, robust_values
@@ -45,6 +45,10 @@ class OffDynamicsSpec:
         The policy regulariser that the score uses; reference probabilities of shape [H, S, A].
     value_bound
         A number that no episode's return can exceed, where one below H is known.
+    linear
+        Whether the model is exactly linear in the features.
+    offline
+        Episodes of the nominal model, if there are any.
     """
 
     phi: Float[np.ndarray, "S A d"]
@@ -56,6 +60,8 @@ class OffDynamicsSpec:
     temperature: float
     reference: Float[np.ndarray, "H S A"]
     value_bound: float | None = None
+    linear: bool = True
+    offline: OfflineDataset | None = None
 
     @property
     def caps(self) -> Float[np.ndarray, " K"]:
@@ -101,23 +107,28 @@ class OffDynamicsProblem:
         theorem is about such a problem.
     value_bound
         A number below H that no optimal value exceeds, which the learner is told.
+    offline
+        Episodes of the nominal model that the learner is given.
 
     Raises
     ------
     ValueError
-        If some optimal value of the nominal model exceeds `value_bound`.
+        If some optimal value of the nominal model exceeds `value_bound`, or the data are of other sizes.
     """
 
     model: RobustLinearMDP
     key: str = "off-dynamics"
     approximation: Approximation | None = None
     value_bound: float | None = None
+    offline: OfflineDataset | None = None
     _simulator: Simulator = field(init=False, repr=False)
     _scored: list[tuple[MarkovPolicy, float]] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
         mdp = self.model.nominal.to_episodic()
         object.__setattr__(self, "_simulator", Simulator(mdp))
+        if self.offline is not None:
+            check_data(self.offline, mdp)
         if self.value_bound is not None:
             largest = float(backward_induction(mdp).lower.max())
             if check_real("value_bound", self.value_bound) < largest:
@@ -143,6 +154,8 @@ class OffDynamicsProblem:
             temperature=model.temperature,
             reference=model.reference_policy,
             value_bound=self.value_bound,
+            linear=self.approximation is None,
+            offline=self.offline,
         )
 
     def value(self, decision: EpisodicDecision) -> float:

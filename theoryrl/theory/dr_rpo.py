@@ -17,6 +17,10 @@ from theoryrl.theory.evidence.robust_learning import number
 
 _PAGE = "DR-RPO page"
 _ON_EVENT = ("the errors of the regressions are covered by the bonus (dr-rpo.concentration)",)
+_COVERED = (
+    "E[phi phi^T] >= alpha I on the coordinates that the set reaches, for every policy",
+    "plans are renewed when a determinant has doubled, or more often",
+)
 _ROUNDING = 1e-10
 
 THEOREMS = (
@@ -245,6 +249,17 @@ THEOREMS = (
         trivial=lambda run: float(run.problem.model.horizon),
     ),
     Theorem(
+        key="dr-rpo.pessimism",
+        statement="With the bonus subtracted V <= V^pi, and the gap is at most the optimum's E[sum 2 Gamma].",
+        source=_PAGE + ", from offline data",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        assumptions=_ON_EVENT,
+        evidence=learning.pessimistic_plans,
+        measured=lambda plan: np.array([number(plan, "excess"), number(plan, "gap")]),
+        bound=lambda plan: np.array([0.0, number(plan, "comparator_bonuses")]),
+    ),
+    Theorem(
         key="dr-rpo.gap-second-order",
         statement="The gap of the plan is at most E[span(Q^k - Q*)^2] / (8 eta), however it was made.",
         source=_PAGE + ", the gap is of second order",
@@ -280,6 +295,19 @@ THEOREMS = (
         given=learning.nonnegative,
         measured=lambda plan: number(plan, "gap"),
         bound=lambda plan: number(plan, "nominal_bonuses"),
+    ),
+    Theorem(
+        key="dr-rpo.table-bonuses",
+        statement="On tables sum_k E[2 Gamma] <= sum_h 2 beta_h (n + 2 sqrt(n K) + sqrt(2 K log(H/delta))).",
+        source=_PAGE + ", coverage",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        assumptions=("unit vectors as features, n of them outside the fail state", "lambda = 1"),
+        delta=learning.COVERED_DELTA,
+        evidence=learning.table_runs,
+        measured=lambda run: run.column("nominal_bonuses").sum(),
+        bound=learning.table_bound,
+        trivial=lambda run: float(run.problem.model.horizon * run.trace.rounds),
     ),
     Theorem(
         key="dr-rpo.absorb-only",
@@ -342,11 +370,11 @@ THEOREMS = (
     ),
     Theorem(
         key="dr-rpo.coverage-slow",
-        statement="Under coverage alpha, regret(k) <= G n0 + 4 sqrt(2 / alpha) (sum beta) sqrt(k).",
+        statement="Under coverage alpha, regret(k) <= G n0 + 8 / sqrt(alpha) (sum beta) sqrt(k).",
         source=_PAGE + ", rates under coverage",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
-        assumptions=("E[phi phi^T] >= alpha I on the coordinates that the set reaches, for every policy",),
+        assumptions=_COVERED,
         delta=learning.COVERED_DELTA,
         evidence=learning.covered_runs,
         measured=lambda run: run.trace.regret,
@@ -355,11 +383,11 @@ THEOREMS = (
     ),
     Theorem(
         key="dr-rpo.coverage-fast",
-        statement="Under coverage and eta > 0, regret(k) <= G n0 + H (sum beta)^2 / (eta alpha) log(k / n0).",
+        statement="Under coverage, eta > 0: regret(k) <= G n0 + 2 H (sum beta)^2 / (eta alpha) log(k / n0).",
         source=_PAGE + ", rates under coverage",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
-        assumptions=("E[phi phi^T] >= alpha I on the coordinates that the set reaches, for every policy",),
+        assumptions=_COVERED,
         delta=learning.COVERED_DELTA,
         evidence=learning.covered_runs,
         measured=lambda run: run.trace.regret,

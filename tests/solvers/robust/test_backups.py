@@ -70,6 +70,50 @@ def test_the_certificate_closes_and_its_row_lies_in_the_set(name, seed):
         assert distance <= uncertainty.radius * (1 + 1e-9) + ROUNDING
 
 
+def row_of_many_magnitudes(rng, S):
+    """A row whose probabilities may be as small as 1e-290."""
+    p = rng.dirichlet(np.full(S, rng.choice([0.05, 0.5])))
+    p[rng.integers(S)] *= 10.0 ** -rng.integers(0, 290)
+    return p / p.sum() if p.sum() > 0 else np.eye(S)[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(seed=seeds)
+def test_the_certificate_closes_for_probabilities_and_radii_of_every_magnitude(name, seed):
+    rng = np.random.default_rng(seed)
+    S, kind = int(rng.integers(1, 9)), name.removesuffix("-penalty")
+    p0, scale = row_of_many_magnitudes(rng, S), 10.0 ** rng.integers(-9, 5)
+    v = scale * (np.round(rng.random(S), 1) + 1e-15 * rng.integers(0, 4, S))
+    top = {"tv": 1.0, "l1": 2.0, "linf": 1.0, "contamination": 1.0}.get(kind, np.inf)
+    # Radii at which the whole mass may just go to the lowest states, and their neighbours.
+    lowest = p0[(p0 > 0) & (v <= v[p0 > 0].min())].sum()
+    edge = {"chi2": 1 / lowest - 1, "kl": -np.log(lowest)}.get(kind, top if top < np.inf else 1.0)
+    radius = rng.choice([10.0 ** rng.uniform(-300, 5), edge * (1 + 1e-16 * rng.integers(-9, 9))])
+    radius = min(float(radius), top) if name == kind else float(10.0 ** rng.uniform(-12, 6))
+    cost = (rng.random((S, S)) * (1 - np.eye(S))) if kind == "wasserstein" else None
+    found = expectation(Uncertainty(kind, max(radius, 0.0), name != kind, cost), p0, v, rows=True)
+    assert np.isfinite(float(found.value))
+    assert found.gap <= CERTIFICATE * max(1.0, scale)
+    assert found.rows.min() >= 0
+    assert abs(found.rows.sum() - 1) <= ROUNDING
+
+
+def test_rows_with_a_nearly_impossible_lowest_state_are_no_trap():
+    """Cases in which a level far from the origin, or an unscaled bracket, once lost all digits."""
+    cases = [
+        ("chi2", 1.2740338112221728e24, [7.85e-25, 2.113e-12, 1.0], [2e-10, 5e-10, 3e-9]),
+        ("chi2", 7.89e-152, [2.3531812971704988e-33, 1.0], [2.0, 2.000000000000003]),
+        ("chi2", 4.886, [1.0866e-216, 1.0, 6.6e-16], [-1.375, -0.7067, -0.3715]),
+        ("kl", 0.729027026752987, [2.6576944421151457e-19, 1.0], [0.0, 2.0]),
+    ]
+    for name, radius, weights, values in cases:
+        p0 = np.array(weights) / np.sum(weights)
+        found = expectation(Uncertainty(name, radius), p0, np.array(values), rows=True)
+        assert found.gap <= ROUNDING
+        assert abs(found.rows.sum() - 1) <= ROUNDING
+        assert float(divergence(Uncertainty(name, radius), found.rows, p0)) <= radius * (1 + 1e-9) + ROUNDING
+
+
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=seeds)
 def test_no_row_of_the_set_is_worse(name, seed):

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from theoryrl._numba import kernel
+from theoryrl._numba import kernel, strict_kernel
 from theoryrl.solvers._sorting import sort_indices
 
 SEARCH_STEPS = 200
@@ -282,8 +282,11 @@ def kullback_leibler(P, v, order, radii, scale, upper, lower, W):
                 b = b * max(2.0, math.sqrt(radius / max(divergence, 1e-300)))
                 continue
             guess = b * math.sqrt(radius / divergence) if divergence > 0.0 else 0.0
-            # A guess at the end of the bracket is pushed inside it, so that both ends close in.
+            # A guess at the end of the bracket is pushed inside it, so that both ends close in; where
+            # they are of different orders of magnitude, so is what lies between them.
             middle = 0.5 * (inside + outside)
+            if inside > 0.0 and outside > 4.0 * inside:
+                middle = math.sqrt(inside) * math.sqrt(outside)
             b = guess if inside < guess < outside and step % 3 < 2 else middle
         upper[i], lower[i] = total * (floor + best), total * (floor + bound)
         _tilt(p, v, floor, inside, W, i)
@@ -302,12 +305,75 @@ def kullback_leibler_penalty(P, v, order, prices, scale, upper, lower, W):
         _tilt(p, v, floor, 1.0 / price, W, i)
 
 
-@kernel
+@strict_kernel
+def _level(p, v, order, total, radius, price):
+    """Return (k, y, q, first, whether k is last): weights are (y + v(order[k]) - v)_+ up to the next value.
+
+    q is the mass of the states up to order[k], `first` the mean of their distances to v(order[k]) times
+    q. With spread = q Var on these states, the weights have chi-square `radius` where
+    (y + first / q)^2 = spread / (q ((1 + radius) q - 1)), and mean 2 price where y = (2 price - first) / q
+    (price > 0 asks for this). All sums have positive terms, so nothing cancels where a nominal probability
+    is tiny or the level close to a value.
+    """
+    last = 0
+    for k in range(v.shape[0]):
+        if p[order[k]] > 0.0:
+            last = k
+    q, first, spread, step, k = 0.0, 0.0, 0.0, 1.0, 0
+    while True:
+        s = order[k]
+        weight = p[s] / total
+        if weight > 0.0:
+            distance = first / q if q > 0.0 else 0.0
+            spread += distance * distance * weight * q / (q + weight)
+            q += weight
+        if k == last:
+            break
+        step = v[order[k + 1]] - v[s]
+        moved = first + q * step
+        if step > 0.0 and q > 0.0:
+            excess = (1.0 + radius) * q - 1.0
+            found = moved >= 2.0 * price if price > 0.0 else moved * (moved * excess / q) >= spread
+            if found:
+                break
+        first = moved
+        k += 1
+    if price > 0.0:
+        return k, max((2.0 * price - first) / q, 0.0), q, first, k == last
+    if first <= 0.0:
+        return k, step, q, first, k == last  # only the lowest states, whatever the level
+    excess = (1.0 + radius) * q - 1.0 if k < last else radius
+    missing = spread - first * (first * excess / q)
+    if missing <= 0.0:
+        return k, 0.0, q, first, k == last
+    slope = first * excess
+    # The root of slope^2 + q excess missing, whose terms may be too small for a float.
+    root = math.hypot(slope, math.sqrt(q * excess) * math.sqrt(missing))
+    y = missing / (slope + root)
+    return k, y, q, first, k == last
+
+
+@strict_kernel
+def _weighted(p, v, base, y, floor, total, W, i):
+    """Return E (v - floor) under p (y + base - v)_+, rescaled; write that row into W[i]."""
+    mass, value = 0.0, 0.0
+    for s in range(v.shape[0]):
+        if p[s] > 0.0 and v[s] <= base:
+            weight = p[s] * (y + (base - v[s]))
+            mass += weight
+            value += weight * (v[s] - floor)
+    if W.shape[0] > 0:
+        for s in range(v.shape[0]):
+            inside = p[s] > 0.0 and v[s] <= base
+            W[i, s] = p[s] * (y + (base - v[s])) / mass * total if inside else 0.0
+    return value / mass
+
+
+@strict_kernel
 def chi_square(P, v, order, radii, scale, upper, lower, W):
     """Weights proportional to (a - v)_+ with chi-square = radius: closed form between two values.
 
-    On the states below a, with mass q, mean c and variance s2 (of the row conditioned on them),
-    a = c + sqrt(s2 / ((1 + radius) q - 1)). Dual: E min(v, a) - sqrt(radius Var min(v, a)).
+    Dual: E min(v, a) - sqrt(radius Var min(v, a)).
     """
     S = v.shape[0]
     for i in range(P.shape[0]):
@@ -324,74 +390,46 @@ def chi_square(P, v, order, radii, scale, upper, lower, W):
             upper[i], lower[i] = total * floor, total * floor
             _keep_lowest(p, v, floor, mass, total, W, i)
             continue
-        q, c, second, x, level = 0.0, 0.0, 0.0, math.inf, math.inf
-        for k in range(S):
-            s = order[k]
-            if p[s] <= 0.0:
-                continue
-            q += p[s]
-            step = (v[s] - floor - c) * p[s] / q
-            second += p[s] * (v[s] - floor - c) * (v[s] - floor - c - step)
-            c += step
-            following = math.inf
-            for m in range(k + 1, S):
-                if p[order[m]] > 0.0:
-                    following = v[order[m]]
-                    break
-            share = 1.0 if following == math.inf else q / total
-            excess = (1.0 + radius) * share - 1.0 if following < math.inf else radius
-            if excess > 0.0 and following > v[s]:
-                x = math.sqrt(second / q / excess)
-                level = floor + c + x
-                if level <= following:
-                    break
-        upper[i] = total * (floor + c - second / q / x)
-        top = min(level, v[order[S - 1]])
+        k, y, _, _, last = _level(p, v, order, total, radius, 0.0)
+        base = v[order[k]]
+        upper[i] = total * (floor + _weighted(p, v, base, y, floor, total, W, i))
+        # min(v, a) is a less the weights; a level beyond all values is as good at the highest of them.
+        y = 0.0 if last else y
         mean, variance = 0.0, 0.0
         for s in range(S):
-            mean += p[s] / total * (min(v[s], top) - floor)
+            mean += p[s] / total * max(y + (base - v[s]), 0.0)
         for s in range(S):
-            variance += p[s] / total * (min(v[s], top) - floor - mean) ** 2
-        lower[i] = total * (floor + mean - math.sqrt(radius * variance))
-        if W.shape[0] > 0:
-            for s in range(S):
-                weight = 1.0 - (v[s] - floor - c) / x
-                W[i, s] = p[s] * (total / q) * max(weight, 0.0) if v[s] < level else 0.0
+            variance += p[s] / total * (max(y + (base - v[s]), 0.0) - mean) ** 2
+        spread = math.sqrt(radius) * math.sqrt(variance)
+        lower[i] = total * (base + y - mean - spread)
 
 
-@kernel
+@strict_kernel
 def chi_square_penalty(P, v, order, prices, scale, upper, lower, W):
-    """Weights p0 (nu - v)_+ / (2 price) with total one: closed form between two values.
+    """Weights p0 (a - v)_+ / (2 price) with total one: closed form between two values.
 
-    Dual: y - E k(y - v), k(x) = x + x^2 / (4 price) above -2 price and -price below, at y = nu - 2 price.
+    Dual: x - E k(x - v), k(x) = x + x^2 / (4 price) above -2 price and -price below, at x = a - 2 price.
     """
     S = v.shape[0]
     for i in range(P.shape[0]):
         p, price = P[i], prices[i]
         floor, _, total, _ = _lowest(p, v)
-        q, c, second, nu = 0.0, 0.0, 0.0, math.inf
-        for k in range(S):
-            s = order[k]
-            if p[s] <= 0.0:
-                continue
-            if v[s] - floor >= nu:
-                break
-            q += p[s] / total
-            step = (v[s] - floor - c) * p[s] / total / q
-            second += p[s] / total * (v[s] - floor - c) * (v[s] - floor - c - step)
-            c += step
-            nu = c + 2.0 * price / q
-        upper[i] = total * (floor + c + price * (1.0 / q - 1.0) - second / (4.0 * price))
-        y = nu - 2.0 * price
-        dual = y
+        k, y, q, first, _ = _level(p, v, order, total, 0.0, price)
+        base, rest = v[order[k]], 0.0
         for s in range(S):
-            x = y - (v[s] - floor)
+            if v[s] > base:
+                rest += p[s] / total
+        value = _weighted(p, v, base, y, floor, total, W, i)
+        # a - 2 price, without the difference of two large prices.
+        level = base - floor - first / q + 2.0 * price * (rest / q)
+        value += price * rest
+        dual = level
+        for s in range(S):
+            x = level - (v[s] - floor)
             dual -= p[s] / total * (x + x * x / (4.0 * price) if x >= -2.0 * price else -price)
-        lower[i] = total * (floor + dual)
-        if W.shape[0] > 0:
-            for s in range(S):
-                weight = 1.0 / q + (c - (v[s] - floor)) / (2.0 * price)
-                W[i, s] = p[s] * max(weight, 0.0)
+            if v[s] <= base:
+                value += p[s] / total * (x / (2.0 * price)) * x / 2.0
+        upper[i], lower[i] = total * (floor + value), total * (floor + dual)
 
 
 @kernel
@@ -437,7 +475,7 @@ def transport(P, v, nearest, cost, radii, upper, lower, W):
                 break
             price = prices[m]
             spent = min(lengths[m], left)
-            share = spent / lengths[m]
+            share = spent / lengths[m] if lengths[m] > 0.0 else 1.0
             left -= spent
             s = source[m]
             a, b = hull[s, target[m] - 1], hull[s, target[m]]

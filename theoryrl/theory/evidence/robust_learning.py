@@ -13,16 +13,19 @@ from jaxtyping import Float
 
 from theoryrl.instances import random_robust_linear, repeated_mixture, unobserved_turn
 from theoryrl.learners import DRRPO
+from theoryrl.learners._dr_rpo_kernels import FACTOR
 from theoryrl.models import RobustLinearMDP
 from theoryrl.protocol import EpisodicDecision, OffDynamicsProblem
 from theoryrl.theory.core import Curve, Evidence, Scope, Series, credentials
 from theoryrl.theory.evidence.robust_linear import (
     NEGATIVE,
+    PessimismAudit,
     Plan,
     PlanAudit,
     RegressionAudit,
     RobustRun,
     audited_run,
+    bonuses,
     occupancy,
     tight_plan,
 )
@@ -58,8 +61,28 @@ def tight_plans(
         for name in LEARNABLE:
             eta = temperatures[int(rng.integers(len(temperatures)))]
             model = random_learning_model(rng, index, name, eta)
-            learner = make(ridge=float(10 ** rng.uniform(-1, 0.5)))
+            ridge, moments = float(10 ** rng.uniform(-1, 0.5)), name == "chi2-penalty" and index % 2 == 1
+            learner = make(ridge=ridge, two_regressions=moments)
             yield tight_plan(rng, learner, model, f"{name}, {index}")
+
+
+class Pessimistic(DRRPO):
+    """Subtracts its bonus, as the offline learners do."""
+
+    sign = -1.0
+
+
+def pessimistic_plans(scope: Scope, make: Callable[..., Any] = Pessimistic) -> Iterator[Plan]:
+    """Yield plans with the smallest bonus that the proof allows, subtracted."""
+    rng = np.random.default_rng([scope.seed, 39])
+    for index in range(scope.pick(40, 400)):
+        for name in LEARNABLE:
+            model = random_learning_model(rng, index, name, (0.0, 0.2)[int(rng.integers(2))])
+            learner = make(
+                ridge=float(10 ** rng.uniform(-1, 0.5)),
+                two_regressions=bool(name == "chi2-penalty" and index % 2),
+            )
+            yield tight_plan(rng, learner, model, f"{name}, {index}", PessimismAudit())
 
 
 def greedy_tv_plans(scope: Scope) -> Iterator[Plan]:
@@ -82,13 +105,14 @@ def theory_runs(scope: Scope) -> Iterator[RobustRun]:
 
 
 def penalty_runs(scope: Scope) -> Iterator[RobustRun]:
-    """Yield runs at delta = 0.5 for each penalty: 24 a group can show a rate below 0.5, or one above."""
+    """Yield runs at delta = 0.5 for each estimate: 24 a group can show a rate below 0.5, or one above."""
     seed = scope.seeds(1, 1)[0] + 1000
-    for name in LEARNABLE[1:]:
+    for name, moments in [*((name, False) for name in LEARNABLE[1:]), ("chi2-penalty", True)]:
         for index in range(scope.pick(24, 96)):
             model = random_learning_model(np.random.default_rng([scope.seed, 35, index]), index, name, 0.1)
-            learner = DRRPO(delta=0.5)
-            yield audited_run(model, learner, 25, seed, f"{name}, {index}", name, RegressionAudit())
+            learner = DRRPO(delta=0.5, two_regressions=moments)
+            group = name + ", two regressions" * moments
+            yield audited_run(model, learner, 25, seed, f"{group}, {index}", group, RegressionAudit())
             seed += 1
 
 
@@ -145,6 +169,10 @@ COVERED_DELTA = 0.3
 """At this level 13 runs suffice for either verdict: 0.7^13 < 0.01, 0.3^12 < 1e-6."""
 
 
+STALE = math.sqrt(2.0)
+"""By how much a plan's bonuses may exceed the data's: it is renewed when a determinant has doubled."""
+
+
 def covered_learner() -> DRRPO:
     """Return DR-RPO with the theory's constants, planning seldom."""
     return DRRPO(delta=COVERED_DELTA / 2, data_dependent=True, switching="doubling")
@@ -159,17 +187,17 @@ def covered_runs(scope: Scope, make: Callable[[], Any] = covered_learner) -> tup
 
 
 def slow_bound(run: RobustRun) -> Float[np.ndarray, " K"]:
-    """G n0 + (4 sqrt 2 / sqrt alpha) (sum_h beta_h) sqrt k, for each k > n0 (else G k)."""
+    """G n0 + (8 / sqrt alpha) (sum_h beta_h) sqrt k, for each k > n0 (else G k)."""
     k, alpha, beta, n0, G = _coverage(run)
-    bound = G * n0 + 4 * math.sqrt(2 / alpha) * beta * np.sqrt(k)
+    bound = G * n0 + STALE * 4 * math.sqrt(2 / alpha) * beta * np.sqrt(k)
     return np.where(k > n0, bound, G * k)
 
 
 def fast_bound(run: RobustRun) -> Float[np.ndarray, " K"]:
-    """G n0 + (H (sum_h beta_h)^2 / (eta alpha)) log(k / n0), for each k > n0 (else G k)."""
+    """G n0 + (2 H (sum_h beta_h)^2 / (eta alpha)) log(k / n0), for each k > n0 (else G k)."""
     k, alpha, beta, n0, G = _coverage(run)
     model = run.problem.model
-    growth = model.horizon * beta**2 / (model.temperature * alpha)
+    growth = STALE**2 * model.horizon * beta**2 / (model.temperature * alpha)
     return np.where(k > n0, G * n0 + growth * np.log(np.maximum(k / n0, 1.0)), G * k)
 
 
@@ -200,6 +228,42 @@ def allowed_plans(run: RobustRun) -> float:
     """Return 1 + H d log2(1 + K / d), for lambda = 1."""
     model, K = run.problem.model, run.trace.rounds
     return 1 + model.horizon * model.nominal.dimension * math.log2(1 + K / model.nominal.dimension)
+
+
+class BonusAudit:
+    """The bonuses that the played policy meets in the nominal model, and the plan's bonus factors."""
+
+    def __init__(self) -> None:
+        self._P: np.ndarray | None = None
+
+    def __call__(self, problem: OffDynamicsProblem, state: Any, decision: Any) -> dict[str, float]:
+        """Return the expected sum of 2 Gamma, and 2 sum_h beta_h."""
+        model = problem.model
+        if self._P is None:
+            self._P = model.nominal.to_episodic().P
+        visits = occupancy(self._P, decision.policy.probabilities, model.nominal.rho)
+        Gamma = bonuses(model, state, FACTOR)
+        return {"nominal_bonuses": float((visits * 2 * Gamma).sum()), "beta_sum": float(2 * state.beta.sum())}
+
+
+def table_runs(scope: Scope, make: Callable[..., Any] = DRRPO) -> Iterator[RobustRun]:
+    """Yield runs without regularisation on tables, whose features are unit vectors."""
+    for seed in scope.seeds(13, 20):
+        model = random_robust_linear(3, 2, 0, 3, "one-hot", temperature=0.0, seed=seed)
+        learner = make(delta=COVERED_DELTA / 2)
+        yield audited_run(model, learner, scope.pick(400, 4000), seed, "table", audit=BonusAudit())
+
+
+def table_bound(run: RobustRun) -> float:
+    """Return sum_h 2 beta_h (n / sqrt lambda + 2 sqrt(n K) + sqrt(2 K log(H / delta) / lambda)), lambda = 1.
+
+    n is the number of pairs (s, a) outside the fail state.
+    """
+    model, K = run.problem.model, run.trace.rounds
+    assert run.delta is not None
+    n = (model.n_states - 1) * model.n_actions
+    visits = n + 2 * math.sqrt(n * K) + math.sqrt(2 * K * math.log(model.horizon / run.delta))
+    return float(run.column("beta_sum").max()) * visits
 
 
 @dataclass(frozen=True, eq=False)

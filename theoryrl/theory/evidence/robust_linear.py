@@ -22,7 +22,7 @@ from theoryrl.solvers import robust_policy_evaluation, robust_value_iteration
 from theoryrl.solvers.episodic import Simulator
 from theoryrl.solvers.episodic._kernels import occupancies
 from theoryrl.solvers.robust._factors import SETS, least_factors
-from theoryrl.solvers.robust._operators import relative_entropy
+from theoryrl.solvers.robust._operators import relative_entropy, stage_backup
 from theoryrl.solvers.robust.backups import ascending
 from theoryrl.theory.core import Evidence, credentials
 
@@ -110,6 +110,27 @@ class PlanAudit(RegressionAudit):
             row["second_order"] = float((worst.sum(axis=2) * span**2).sum() / (8 * model.temperature))
         row |= absorb_only(model, pi, self._P, Gamma, float(rho @ best.value[0]))
         return row
+
+
+class PessimismAudit:
+    """Both sides of what a plan from below promises."""
+
+    def __call__(self, problem: OffDynamicsProblem, state: Any, decision: Any) -> Mapping[str, float]:
+        """Return how far V exceeds the policy's value, the gap, and the bonuses that the best policy meets.
+
+        It meets them under the kernel that is worst for the plan's own values.
+        """
+        model = problem.model
+        best, rho = robust_value_iteration(model), model.nominal.rho
+        played = robust_policy_evaluation(model, decision.policy)
+        stages = [stage_backup(model, h, state.V[h + 1], rows=True).rows for h in range(model.horizon)]
+        visits = occupancy(np.array(stages), best.policy.stages(model.horizon), rho)
+        Gamma = np.abs(bonuses(model, state, FACTOR))
+        return {
+            "excess": float((state.V[:-1] - played.value).max()),
+            "gap": float(rho @ (best.value[0] - played.value[0])),
+            "comparator_bonuses": float((visits * 2 * Gamma).sum()),
+        }
 
 
 def alive(model: RobustLinearMDP) -> np.ndarray:
@@ -245,7 +266,8 @@ def error_shares(
 class Plan(Evidence):
     """A plan from random data whose bonus is as small as the proof allows, and both sides at that plan.
 
-    The numbers are those of `PlanAudit`; `errors` and `covers` those of `error_shares`.
+    The numbers are those of the audit, by default `PlanAudit`; `errors` and `covers` those of
+    `error_shares`.
     """
 
     model: RobustLinearMDP
@@ -254,7 +276,9 @@ class Plan(Evidence):
     covers: Float[np.ndarray, " N"]
 
 
-def tight_plan(rng: np.random.Generator, learner: Any, model: RobustLinearMDP, name: str) -> Plan:
+def tight_plan(
+    rng: np.random.Generator, learner: Any, model: RobustLinearMDP, name: str, audit: Any = None
+) -> Plan:
     """Plan from a few episodes of random policies, with the least beta_h that covers each stage's errors.
 
     The estimates at stage h depend on V_{h+1}, and so on the later stages' bonuses: beta is found from the
@@ -276,6 +300,6 @@ def tight_plan(rng: np.random.Generator, learner: Any, model: RobustLinearMDP, n
         state.beta[h] = float((errors[h] / roots[h]).max()) * (1 + 1e-12)
         pi = learner.optimistic_plan(state)
     decision = EpisodicDecision(Policy(pi))
-    numbers = PlanAudit()(problem, state, decision)
+    numbers = (PlanAudit() if audit is None else audit)(problem, state, decision)
     errors, covers = error_shares(model, state, BONUSES.index(learner.bonus))
     return Plan(name, model, numbers, errors, covers)

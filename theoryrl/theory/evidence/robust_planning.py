@@ -98,14 +98,17 @@ class Sides(Evidence):
     right: Float[np.ndarray, ...]
 
 
-def linear_pairs(scope: Scope) -> Iterator[Sides]:
-    """Yield, for each (s, a), the least value over all factors at once by HiGHS, and <phi, theta + sigma>."""
+def linear_pairs(scope: Scope, share: float = 1.0) -> Iterator[Sides]:
+    """Yield, for each (s, a), the least value over all factors at once by HiGHS, and <phi, theta + sigma>.
+
+    With a `share` below one sigma is that of a smaller radius.
+    """
     rng = np.random.default_rng([scope.seed, 21])
     for index in range(scope.pick(12, 100)):
         S, A, d, radius = int(rng.integers(2, 5)), 2, int(rng.integers(2, 5)), float(rng.random())
         phi, mu = rng.dirichlet(np.full(d, 0.5), size=(S, A)), rng.dirichlet(np.full(S, 0.5), size=(1, d))
         nominal = LinearMDP(phi, rng.random((1, d)), mu, np.eye(S)[0])
-        model, v = RobustLinearMDP(nominal, Uncertainty("tv", radius)), rng.normal(size=S)
+        model, v = RobustLinearMDP(nominal, Uncertainty("tv", share * radius)), rng.normal(size=S)
         found = stage_backup(model, 0, v).Q
         least = [_least_over_factors(phi[s, a], mu[0], v, radius) for s, a in np.ndindex(S, A)]
         direct = np.array(least).reshape(S, A) + phi @ nominal.theta[0]

@@ -82,8 +82,8 @@ class LevelSetOFU(_ModelLearner):
     delta
         Probability that the truth ever leaves the set.
     radius
-        Default ``2 log(H |F| / delta)``, as is usual; ``log(|F| / delta)`` already keeps the truth inside in all
-        episodes (Ville's inequality for the likelihood ratio).
+        Default ``2 log(H |F| / delta)``, as is usual; ``log(|F| / delta)`` already keeps the truth inside in
+        all episodes (Ville's inequality for the likelihood ratio).
     """
 
     delta: float = 0.05

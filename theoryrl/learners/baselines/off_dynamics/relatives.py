@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from theoryrl.learners.dr_rpo import DRRPO, DRRPOState
 from theoryrl.protocol import EpisodicDecision
@@ -32,9 +33,10 @@ class DRLSVIUCB(DRRPO):
 class LSVIUCB(DRRPO):
     """LSVI-UCB: optimistic least-squares value iteration for the nominal model (Jin et al. 2020).
 
-    Temperature and radii are zero, and the bonus is elliptic; rewards are known, as for the others. The
-    bonus factor of the theory is R (sqrt(lambda d) + ...) as for total variation, which is valid here
-    because the elliptic bonus bounds the error of <phi, M V> for radius zero; it has no robust guarantee.
+    Temperature and radii are zero, and the bonus is elliptic; rewards are known, as for the others. For one
+    regression the elliptic form is the right one, but values then depend on the matrix Lambda_h, which
+    the covering argument behind the bonus factor of `DRRPO` does not count (Jin et al. pay another
+    sqrt(d) for it): the default factor is DR-RPO's, and no guarantee is claimed.
     """
 
     temperature: float | None = 0.0
@@ -59,10 +61,9 @@ class RPO(DRRPO):
 class WeDriveU(DRRPO):
     """Variance-weighted robust regression with rare switching, in the style of We-DRIVE-U.
 
-    Each observation has the weight 1 / max(1, variance), the variance of the next optimistic value under
-    the current estimate being clip(<phi, M V^2>, 0, R^2) - clip(<phi, M V>, 0, R)^2 (as in public code of
-    a relative, for offline data). Liu, Wang and Xu (2024) describe their algorithm further; that text was
-    not available, so this is a baseline in its style, without a guarantee of its own.
+    Each observation has the weight of `variance_weights` under the current estimate. Liu, Wang and Xu
+    (2024) describe their algorithm further; that text was not available, so this is a baseline in its
+    style, without a guarantee of its own.
     """
 
     temperature: float | None = 0.0
@@ -77,12 +78,20 @@ class WeDriveU(DRRPO):
 
     def update(self, state: DRRPOState, decision: EpisodicDecision, observation: Trajectories) -> DRRPOState:
         """Add the episode, each step weighted by its estimated variance."""
-        phi = state.spec.phi[observation.states[:, :-1], observation.actions]
-        H = phi.shape[1]
-        remaining = np.arange(H - 1.0, -1.0, -1.0)
-        V = state.V[1:]
-        first = np.einsum("nhd,hds,hs->nh", phi, state.M, V).clip(0.0, remaining)
-        second = np.einsum("nhd,hds,hs->nh", phi, state.M, V**2).clip(0.0, remaining**2)
-        weights = 1.0 / np.maximum(1.0, second - first**2)
+        weights = variance_weights(state, observation.states, observation.actions)
         state.regression.record(state.spec.phi, observation.states, observation.actions, weights)
         return state
+
+
+def variance_weights(
+    state: DRRPOState, states: Int[np.ndarray, "N H1"], actions: Int[np.ndarray, "N H"]
+) -> Float[np.ndarray, "N H"]:
+    """Return 1 / max(1, variance) of the next value of the last plan, at each step of the episodes.
+
+    The variance is clip(<phi, M V^2>, 0, H^2) - clip(<phi, M V>, 0, H)^2, as in public code of a relative.
+    """
+    phi, V, top = state.spec.phi[states[:, :-1], actions], state.V[1:], state.spec.caps[0]
+    first = np.einsum("nhd,hds,hs->nh", phi, state.M, V).clip(0.0, top)
+    second = np.einsum("nhd,hds,hs->nh", phi, state.M, V**2).clip(0.0, top**2)
+    weights: np.ndarray = 1.0 / np.maximum(1.0, second - first**2)
+    return weights
