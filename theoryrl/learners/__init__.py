@@ -47,6 +47,7 @@ from theoryrl.learners.baselines.off_dynamics import (
     VADRPVI,
     RobustUCBVI,
     WeDriveU,
+)
 from theoryrl.learners.baselines.preference import (
     EGPO,
     INPO,
@@ -185,8 +186,8 @@ __all__ = [
     "OMWU",
     "PEVI",
     "PSRL",
-    "RLSVI",
     "R2PVI",
+    "RLSVI",
     "RPO",
     "SPO",
     "UCB1",
