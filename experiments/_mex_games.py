@@ -219,7 +219,7 @@ def games_audit(setting: Setting) -> Part:
 
 def carried_bound(run_: GameRun, chosen: np.ndarray) -> float:
     """Return the bound of the eluder lemma on the transfers of one player."""
-    H = run_.shape[0]
+    H, S, A, B = run_.shape
     cells, K = S * A * B, len(chosen)
     per_stage = 2 * cells + np.sqrt(cells * math.log(max(K, 2)) * run_.spent(chosen) / math.log(2))
     return float((math.sqrt(2) * H * per_stage).sum())
