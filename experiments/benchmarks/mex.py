@@ -144,8 +144,8 @@ def main() -> None:
     ratio = medians["RiverSwim, all tables, NumPy loop"] / medians["RiverSwim, all tables, `play`"]
     both = numpy_swim(SWIM), play(river, MEX(eta=1.0), SWIM, 0).final_regret
     body = f"""Whole runs in one process, exact value of every executed policy included; {repetitions}
-repetitions after one that is not counted. The machine had other work at the same time (about seven processes
-for each core): compare the ratios, and expect a fraction of these times on an idle one.
+repetitions after one that is not counted. The machine had other work at the same time: ratios
+are safer than times.
 
 {table(["run", "ms, median", "min", "max", "ms per episode"], rows)}
 The chain program alone, with its checks, takes {np.median(alone):.4f} ms. On RiverSwim the library is
