@@ -17,6 +17,17 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.average import (
+    BORL,
+    KLUCRL,
+    SWUCRL,
+    SWUCRL2CW,
+    UCRL2,
+    UCRL2B,
+    AveragePSRL,
+    OracleRestarts,
+    UCRL2Restarts,
+)
 from theoryrl.learners.baselines.bandits import (
     KLUCB,
     UCB1,
@@ -79,6 +90,7 @@ from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.rbocpd_ucrl2 import RBOCPDUCRL2
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.spo import SPO, QueueSPO
@@ -163,11 +175,22 @@ _ALL: tuple[type[Any], ...] = (
     PosteriorGame,
     NashVI,
     VIULCB,
+    RBOCPDUCRL2,
+    UCRL2,
+    UCRL2B,
+    KLUCRL,
+    AveragePSRL,
+    OracleRestarts,
+    UCRL2Restarts,
+    SWUCRL,
+    SWUCRL2CW,
+    BORL,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
 
 __all__ = [
+    "BORL",
     "BPIUCBVI",
     "DOPE",
     "DRLSVIUCB",
@@ -177,6 +200,7 @@ __all__ = [
     "INPO",
     "KLUCB",
     "KLUCBVI",
+    "KLUCRL",
     "LEARNERS",
     "LSVI",
     "LSVIUCB",
@@ -187,14 +211,20 @@ __all__ = [
     "PEVI",
     "PSRL",
     "R2PVI",
+    "RBOCPDUCRL2",
     "RLSVI",
     "RPO",
     "SPO",
+    "SWUCRL",
+    "SWUCRL2CW",
     "UCB1",
     "UCBVI",
+    "UCRL2",
+    "UCRL2B",
     "VADRPVI",
     "VIULCB",
     "AlwaysBaseline",
+    "AveragePSRL",
     "BinnedTsallisINF",
     "BlockingUCB",
     "Budget",
@@ -229,6 +259,7 @@ __all__ = [
     "OptPessLP",
     "OptimalCycle",
     "OracleMixture",
+    "OracleRestarts",
     "PeriodicOracle",
     "PeriodicUCB",
     "PosteriorGame",
@@ -246,6 +277,7 @@ __all__ = [
     "TrajectorySPO",
     "TsallisINF",
     "UCBGreedy",
+    "UCRL2Restarts",
     "WeDriveU",
     "learn_baseline",
 ]

@@ -29,6 +29,7 @@ from theoryrl.models.parametric_classes import (
     TabularModelClass,
     TabularQClass,
 )
+from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.product_class import ProductQClass
@@ -74,6 +75,7 @@ __all__ = [
     "OfflineDataset",
     "OffsetSchedule",
     "PeriodicSchedule",
+    "PiecewiseStationaryMDP",
     "Policy",
     "PolicyPair",
     "PreferenceGame",

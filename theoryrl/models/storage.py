@@ -37,6 +37,7 @@ from theoryrl.models.markov_game import (
 )
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.parametric_classes import LinearMixtureClass
+from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
 from theoryrl.models.product_class import ProductQClass
@@ -79,6 +80,7 @@ KINDS: Mapping[str, type[Any]] = {
         OfflineDataset,
         OffsetSchedule,
         PeriodicSchedule,
+        PiecewiseStationaryMDP,
         Policy,
         PreferenceGame,
         RegularizedGame,

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import (
+    AverageRewardMDP,
     CandidateGame,
     ConservativeMDP,
     EpisodicMDP,
     LinearMDP,
     LossTable,
+    PiecewiseStationaryMDP,
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
@@ -20,6 +22,7 @@ from theoryrl.models import (
     TrajectoryGame,
     ZeroSumMarkovGame,
 )
+from theoryrl.protocol.average import AverageDecision, AverageProblem, AverageSpec, Monitor
 from theoryrl.protocol.bandit import (
     ArmDecision,
     BanditObservation,
@@ -79,6 +82,8 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
     ZeroSumMarkovGame: (MarkovGameProblem, "markov-game"),
     CandidateGame: (MarkovGameProblem.from_candidates, "candidate-game"),
+    AverageRewardMDP: (AverageProblem.from_stationary, "average"),
+    PiecewiseStationaryMDP: (AverageProblem, "piecewise"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -131,6 +136,9 @@ __all__ = [
     "Approximation",
     "ArmDecision",
     "Audit",
+    "AverageDecision",
+    "AverageProblem",
+    "AverageSpec",
     "BanditObservation",
     "BanditProblem",
     "BanditSpec",
@@ -152,6 +160,7 @@ __all__ = [
     "Learner",
     "MarkovGameProblem",
     "MarkovGameSpec",
+    "Monitor",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
     "Opponent",

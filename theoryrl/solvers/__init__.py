@@ -17,6 +17,7 @@ from theoryrl.models import (
     ImplicitMDP,
     LinearMDP,
     MatrixGame,
+    PiecewiseStationaryMDP,
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
@@ -29,6 +30,7 @@ from theoryrl.models import (
 from theoryrl.solvers import (
     average,
     coefficients,
+    detection,
     discounted,
     episodic,
     markov_game,
@@ -43,9 +45,12 @@ from theoryrl.solvers import (
 from theoryrl.solvers.average import (
     bias_span,
     diameter,
+    extended_value_iteration,
     gain_and_bias,
     hitting_times,
     mixing_time,
+    optimistic_kernel,
+    segment_gains,
     stationary_distributions,
 )
 from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
@@ -55,6 +60,7 @@ from theoryrl.solvers.constrained import (
     InfeasibleError,
     constrained_linear_program,
 )
+from theoryrl.solvers.detection import *  # noqa: F403
 from theoryrl.solvers.discounted import (
     InterruptedSolve,
     NotConvergedError,
@@ -140,11 +146,13 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", average.linear_program),
         ],
     ),
+    PiecewiseStationaryMDP: Registry("method", [("segments", average.segment_gains)]),
     TotalRewardMDP: Registry(
         "method",
         [
             ("policy-iteration", total.policy_iteration),
             ("interval-iteration", total.interval_iteration),
+            ("optimistic-value-iteration", total.optimistic_value_iteration),
         ],
     ),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
@@ -229,10 +237,13 @@ __all__ = [
     "communicating_classes",
     "constrained_linear_program",
     "diameter",
+    "extended_value_iteration",
     "discounted",
     "gain_and_bias",
     "hitting_times",
     "mixing_time",
+    "optimistic_kernel",
+    "segment_gains",
     "modified_policy_iteration",
     "policy_iteration",
     "proper_states",
@@ -255,6 +266,7 @@ __all__ = [
     "trajectory_law",
     "trajectory_winner",
     *coefficients.__all__,
+    *detection.__all__,
     *episodic.__all__,
     *maximize_to_explore.__all__,
     *markov_game.__all__,
