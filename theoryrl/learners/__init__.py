@@ -41,6 +41,16 @@ from theoryrl.learners.baselines.bandits import (
 from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.golf import GOLF
 from theoryrl.learners.baselines.hybrid import HyQ, OfflineOnly, OnlineFQI
+from theoryrl.learners.baselines.hypotheses import (
+    KLUCBVI,
+    LSVI,
+    RLSVI,
+    EpsilonGreedy,
+    FinitePSRL,
+    GreedyMLE,
+    LevelSetOFU,
+    ProductGOLF,
+)
 from theoryrl.learners.baselines.identification import VILCB, ActionElimination, GapUCBVI
 from theoryrl.learners.baselines.off_dynamics import (
     DRLSVIUCB,
@@ -84,6 +94,7 @@ from theoryrl.learners.ftpedel import FTPedel, Pedel
 from theoryrl.learners.glow import GLOW
 from theoryrl.learners.hyglow import H2O, HyGLOW
 from theoryrl.learners.linear_ftpedel import LinearFTPedel
+from theoryrl.learners.mex import MEX
 from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
@@ -176,6 +187,15 @@ _ALL: tuple[type[Any], ...] = (
     VILCB,
     GapUCBVI,
     ActionElimination,
+    MEX,
+    LevelSetOFU,
+    FinitePSRL,
+    GreedyMLE,
+    ProductGOLF,
+    KLUCBVI,
+    EpsilonGreedy,
+    LSVI,
+    RLSVI,
     MEXGame,
     MEXGameModelFree,
     GreedyGame,
@@ -209,11 +229,14 @@ __all__ = [
     "H2O",
     "INPO",
     "KLUCB",
+    "KLUCBVI",
     "KLUCRL",
     "LEARNERS",
+    "LSVI",
     "LSVIUCB",
     "MABO",
     "MABOCR",
+    "MEX",
     "MMD",
     "MPO",
     "OMWU",
@@ -221,6 +244,7 @@ __all__ = [
     "PSRL",
     "R2PVI",
     "RBOCPDUCRL2",
+    "RLSVI",
     "RPO",
     "SPO",
     "SWUCRL",
@@ -242,20 +266,24 @@ __all__ = [
     "ChebCB",
     "DuellingHedge",
     "EpsMix",
+    "EpsilonGreedy",
     "Exp3",
     "FTPedel",
+    "FinitePSRL",
     "FittedQIteration",
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
     "GapUCBVI",
     "GreedyGame",
+    "GreedyMLE",
     "GreedyOracle",
     "HyGLOW",
     "HyQ",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LevelSetOFU",
     "LinearFTPedel",
     "LookaheadOracle",
     "MEXGame",
@@ -281,6 +309,7 @@ __all__ = [
     "PeriodicOracle",
     "PeriodicUCB",
     "PosteriorGame",
+    "ProductGOLF",
     "QueueSPO",
     "RandomOffsetsOracle",
     "RealizabilityError",

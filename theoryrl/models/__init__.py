@@ -25,10 +25,17 @@ from theoryrl.models.markov_game import (
     ZeroSumMarkovGame,
 )
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.parametric_classes import (
+    LinearMixtureClass,
+    LinearQClass,
+    TabularModelClass,
+    TabularQClass,
+)
 from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.policy_class import PolicyClass
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.product_class import ProductQClass
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import (
@@ -64,6 +71,8 @@ __all__ = [
     "ImplicitMDP",
     "IndexRule",
     "LinearMDP",
+    "LinearMixtureClass",
+    "LinearQClass",
     "LinearSystems",
     "LossTable",
     "MarkovPolicy",
@@ -77,6 +86,7 @@ __all__ = [
     "PolicyClass",
     "PolicyPair",
     "PreferenceGame",
+    "ProductQClass",
     "PullSequence",
     "RecoveringBandit",
     "RegularizedGame",
@@ -89,6 +99,8 @@ __all__ = [
     "SparseTransitions",
     "StationaryMDP",
     "StochasticBandit",
+    "TabularModelClass",
+    "TabularQClass",
     "TotalRewardMDP",
     "TrajectoryGame",
     "TransitionCounts",

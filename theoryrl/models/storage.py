@@ -38,10 +38,12 @@ from theoryrl.models.markov_game import (
     ZeroSumMarkovGame,
 )
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.parametric_classes import LinearMixtureClass
 from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.policy_class import PolicyClass
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.product_class import ProductQClass
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
@@ -69,6 +71,8 @@ KINDS: Mapping[str, type[Any]] = {
         FiniteModelClass,
         Hypotheses,
         LinearMDP,
+        LinearMixtureClass,
+        ProductQClass,
         HistoryPolicy,
         LinearSystems,
         LossTable,

@@ -17,6 +17,7 @@ from theoryrl.models import (
     EpisodicMDP,
     FineTuningTask,
     ImplicitMDP,
+    LinearMDP,
     MatrixGame,
     PiecewiseStationaryMDP,
     PreferenceGame,
@@ -36,6 +37,7 @@ from theoryrl.solvers import (
     episodic,
     experiment_design,
     markov_game,
+    maximize_to_explore,
     preference,
     recovering,
     relaxation,
@@ -73,6 +75,7 @@ from theoryrl.solvers.discounted import (
 from theoryrl.solvers.episodic import *  # noqa: F403
 from theoryrl.solvers.experiment_design import *  # noqa: F403
 from theoryrl.solvers.markov_game import *  # noqa: F403
+from theoryrl.solvers.maximize_to_explore import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
@@ -123,6 +126,9 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("backward-induction", episodic.backward_induction),
             ("linear-program", episodic.linear_program),
         ],
+    ),
+    LinearMDP: Registry(
+        "method", [("backward-induction", lambda model: episodic.backward_induction(model.to_episodic()))]
     ),
     RobustMDP: _ROBUST,
     RobustLinearMDP: _ROBUST,
@@ -280,6 +286,7 @@ __all__ = [
     *coefficients.__all__,
     *detection.__all__,
     *episodic.__all__,
+    *maximize_to_explore.__all__,
     *markov_game.__all__,
     *robust.__all__,
     *preference.__all__,
