@@ -229,6 +229,7 @@ class EpisodicProblem:
             behaviour=model.behaviour,
         )
 
+    @classmethod
     def from_linear(cls, model: LinearMDP, key: str) -> EpisodicProblem:
         """Return the problem of a `LinearMDP`: the learner is told the features, and no reward in advance."""
         return cls(model.to_episodic(), key, known_rewards=False, phi=model.phi)
