@@ -51,3 +51,13 @@ def strict_kernel(function: Callable[..., Any]) -> Any:
     For steps that several kernels share and whose results must agree to the last bit wherever they run.
     """
     return numba.njit(cache=True, error_model="numpy")(inspect.unwrap(function))
+
+
+def ordered_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function of numbers that are never NaN, so that comparing them can be vectorised."""
+    return numba.njit(cache=True, fastmath={"nnan", "nsz"}, error_model="numpy")(inspect.unwrap(function))
+
+
+def inlined_kernel(function: Callable[..., Any]) -> Any:
+    """Compile like `strict_kernel`, into its callers: for steps that cost less than a call with arrays."""
+    return numba.njit(cache=True, inline="always", error_model="numpy")(inspect.unwrap(function))

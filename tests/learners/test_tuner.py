@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from theoryrl import RelaxationTuner, play
 from theoryrl.instances import shifted_laplacian
+from theoryrl.instances.linear_systems import laplacian
 from theoryrl.learners import BinnedTsallisINF, ChebCB, FixedArm, TsallisINF
 from theoryrl.protocol import BanditProblem, relaxation_table
 from theoryrl.solvers import LinearSolveError, iteration_table, sor
@@ -72,6 +74,50 @@ def test_a_solve_that_fails_raises_with_its_history_and_is_learnt_from():
         tuner.solve(A, b)
     assert len(caught.value.solution.residuals) == 4
     assert tuner.counts.tolist() == [4]
+
+
+@pytest.mark.parametrize("method", ["sor", "ssor", "ssor-pcg"])
+def test_the_learner_is_charged_the_count_less_one(method):
+    tuner = RelaxationTuner(method, max_iterations=1000)
+    for A, b, _ in stream(SEQUENCE):
+        tuner.solve(A, b)
+    charged = tuner._state.clock[0, 1] * 1000  # the width of the range [1, max_iterations + 1]
+    assert charged == pytest.approx((tuner.counts - 1).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["sor", "ssor", "ssor-pcg"])
+def test_a_stream_may_change_its_size_and_go_on_after_failures(method):
+    """Sizes 9 to 64, sparse and dense; an indefinite matrix and a solve that gives up in between."""
+    tuner = RelaxationTuner(method, max_iterations=400)
+    for index, side in enumerate((3, 8, 5, 8, 3, 6)):
+        A, b = laplacian(side) + 0.1 * index * sparse.eye_array(side * side), np.ones(side * side)
+        x = tuner.solve(A if index % 2 else A.toarray(), b, x0=None if index % 3 else 0.5 * b)
+        np.testing.assert_allclose(A @ x, b, atol=1e-6)
+        with pytest.raises(ValueError, match="positive definite"):
+            tuner.solve(A - 4 * sparse.eye_array(side * side) + sparse.diags_array(np.full(side**2, 0.1)), b)
+    assert len(tuner.counts) == 6
+    hard = sparse.csr_array(laplacian(40))
+    tuner.max_iterations = 5
+    with pytest.raises(LinearSolveError, match="did not converge in 5 iterations") as caught:
+        tuner.solve(hard, np.ones(1600))
+    residuals = caught.value.solution.residuals
+    assert len(residuals) == 6
+    assert not caught.value.solution.converged
+    assert caught.value.solution.residual == pytest.approx(residuals[-1], rel=1e-6)
+    tuner.max_iterations = 400
+    tuner.solve(laplacian(4), np.ones(16))
+    assert tuner.counts[-2] == 6
+    assert len(tuner.counts) == len(tuner.omegas) == 8
+
+
+def test_a_start_of_another_size_is_named():
+    tuner = RelaxationTuner()
+    tuner.solve(laplacian(3), np.ones(9))
+    with pytest.raises(ValueError, match="x0"):
+        tuner.solve(laplacian(4), np.ones(16), x0=np.ones(9))
+    with pytest.raises(ValueError, match="b must"):
+        tuner.solve(laplacian(4), np.ones(9))
+    assert len(tuner.counts) == 1
 
 
 def test_bad_systems_teach_nothing():

@@ -17,7 +17,15 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
-from theoryrl.learners.baselines.bandits import KLUCB, UCB1, Exp3, FixedArm, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.bandits import (
+    KLUCB,
+    UCB1,
+    Exp3,
+    FixedArm,
+    SuccessiveHalving,
+    ThompsonSampling,
+    TsallisINF,
+)
 from theoryrl.learners.baselines.off_dynamics import (
     DRLSVIUCB,
     DRPVI,
@@ -113,6 +121,7 @@ _ALL: tuple[type[Any], ...] = (
     InterleavedOracle,
     LookaheadOracle,
     TsallisINF,
+    SuccessiveHalving,
     BinnedTsallisINF,
     ChebCB,
     UCB1,
@@ -188,6 +197,7 @@ __all__ = [
     "RobustUCBVI",
     "RoundRobinOracle",
     "StepMix",
+    "SuccessiveHalving",
     "ThompsonSampling",
     "TrajectoryRewardModel",
     "TrajectorySPO",

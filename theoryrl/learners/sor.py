@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from theoryrl.learners import _relaxation_kernels as kernels
 from theoryrl.learners.baselines.bandits import TsallisINF
-from theoryrl.learners.baselines.bandits._kernels import draw
+from theoryrl.learners.baselines.bandits._weights import draw
 from theoryrl.models._validation import check_choice, check_count
 from theoryrl.protocol import ArmDecision, BanditObservation, BanditSpec
 

@@ -90,11 +90,12 @@ class RelaxationTuner:
         tuned = (getattr(self.learner, "rate", ""), getattr(self.learner, "exploration", ""))
         if horizon is None and ("horizon" in tuned or "theory" in tuned):
             raise ValueError("horizon must be given for a learner whose rate depends on it")
-        least = 0 if method == "ssor-pcg" else 1
         spec = BanditSpec(
             n_arms=len(self.grid),
             rounds=1 if horizon is None else check_count("horizon", horizon),
-            reward_range=(-float(self._largest), -float(least)),
+            # Count less one is what a learner is charged, as in the released code: a count of 0 (the start
+            # solves the system) is not shown to it.
+            reward_range=(-float(self._largest), -1.0),
             sub_gaussian=None,
             context=None if self.context_range is None else self.context_range[0],
             context_range=self.context_range,

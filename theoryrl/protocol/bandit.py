@@ -5,8 +5,8 @@ back in the observation. A `BlockDecision` hands over a compiled policy that pla
 call: it is given the rewards of all arms, and may read that of an arm only after pulling it. Both draw the
 same random numbers, so that the same learner leaves the identical trace either way.
 
-The environment draws the reward of every arm in every round, pulled or not: with the same seed all
-learners face the same rewards.
+With the same seed all learners face the same rewards: those of all arms in a round, pulled or not, are made
+from one random number. A learner sees one of them, so that their dependence is nothing it could see.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from theoryrl.models._validation import check_count
 from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.protocol.core import NOTHING, Outcome, Streams
 
-MAX_ENTRIES = 1 << 15
+MAX_ENTRIES = 1 << 17
 """Most rewards (rounds times arms) that are drawn at once: a block stays in the cache."""
 
 
@@ -157,14 +157,14 @@ class BanditEnvironment:
 
 def draw_rewards(model: StochasticBandit, rounds: int, rng: np.random.Generator) -> Float[np.ndarray, "B K"]:
     """Return rewards of every arm, the same ones whether drawn in one call or in many."""
-    shape, noise = (rounds, model.n_arms), model.noise
+    noise, means = model.noise, model.means
     if noise.kind == "bernoulli":
-        return (rng.random(shape) < model.means).astype(np.float64)
+        return (rng.random((rounds, 1)) < means).astype(np.float64)
     if noise.kind == "gaussian":
-        return model.means + noise.scale * rng.standard_normal(shape)
+        return means + noise.scale * rng.standard_normal((rounds, 1))
     if noise.kind == "uniform":
-        return model.means + noise.scale * (2 * rng.random(shape) - 1)
-    return np.broadcast_to(model.means, shape).copy()
+        return means + noise.scale * (2 * rng.random((rounds, 1)) - 1)
+    return np.broadcast_to(means, (rounds, model.n_arms)).copy()
 
 
 @dataclass(frozen=True, eq=False)

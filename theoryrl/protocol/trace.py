@@ -166,10 +166,10 @@ class Ledger:
                 self._append(row, rounds, _told("value", value), _told("benchmark", benchmark))
             return
         if values is None:
-            values = np.full(rounds, _told("value", value))
+            values = np.broadcast_to(_told("value", value), rounds)
         if benchmarks is None:
-            benchmarks = np.full(rounds, _told("benchmark", benchmark))
-        self._append(row, np.ones(rounds, dtype=np.int64), values, benchmarks)
+            benchmarks = np.broadcast_to(_told("benchmark", benchmark), rounds)
+        self._append(row, np.broadcast_to(np.int64(1), rounds), values, benchmarks)
         if diagnostics:
             self._shown.append(diagnostics)
 
@@ -208,5 +208,5 @@ def _told(name: str, number: float | None) -> float:
 
 def _joined(entries: list[Any], dtype: type) -> np.ndarray:
     if any(isinstance(entry, np.ndarray) for entry in entries):
-        return np.concatenate([np.atleast_1d(entry) for entry in entries]).astype(dtype)
+        return np.concatenate([np.atleast_1d(entry) for entry in entries]).astype(dtype, copy=False)
     return np.array(entries, dtype=dtype)

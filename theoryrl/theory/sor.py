@@ -201,9 +201,9 @@ THEOREMS: tuple[Theorem, ...] = (
     Theorem(
         key="sor.tsallis-regret",
         statement="With eta = sqrt(8/T) the expected regret is at most 2 K sqrt(2 d T) (here over K T).",
-        source="Khodak et al. (2024), appendix B; constant on the SOR page, expected regret",
+        source=_PAGE + ", expected regret; the constant is that of Khodak et al. (2024), appendix B",
         kind=Kind.EXPECTATION,
-        mark=Mark.PAPER,
+        mark=Mark.OURS,
         assumptions=_OBLIVIOUS,
         width=2.0,
         evidence=relaxation_bandits.horizon_runs,

@@ -16,7 +16,7 @@ from theoryrl.instances import alternating_laplacian, shifted_laplacian
 from theoryrl.instances.linear_systems import laplacian
 from theoryrl.learners import BinnedTsallisINF, ChebCB, TsallisINF
 from theoryrl.learners._relaxation_kernels import approximation_error, inverse_gaps
-from theoryrl.learners.baselines.bandits._kernels import tsallis_probabilities
+from theoryrl.learners.baselines.bandits._weights import tsallis_probabilities
 from theoryrl.models import LossTable, RelaxationTuning
 from theoryrl.protocol import BanditProblem, Trace, play, pose_relaxation
 from theoryrl.solvers import NearAsymptotic, jacobi_radius, near_asymptotic, young_omega
@@ -136,7 +136,13 @@ def counts_of(rounds: int, n_omegas: int) -> LossTable:
 
 
 def tables(scope: Scope) -> Iterator[LossTable]:
-    """Yield counts of shifted Laplacians, and random losses with a drift."""
+    """Yield counts of shifted Laplacians, random losses with a drift, and two where the rate matters most.
+
+    With one good arm a smaller rate finds it later than the inequality of every run allows; where the losses
+    of two arms alternate, a much larger one follows the wrong arm.
+    """
+    yield LossTable(1.0 - np.eye(3)[np.zeros(1000, dtype=np.int64)])
+    yield LossTable(np.eye(2)[np.arange(2000) % 2])
     rng = np.random.default_rng([scope.seed, 62])
     for rounds in scope.pick((300,), (300, 2000)):
         yield counts_of(rounds, 10)
@@ -339,11 +345,12 @@ def best_size(rounds: int) -> int:
     return round(((1 / logs).mean() ** 2 * logs.min() * rounds / 2) ** (1 / 3))
 
 
-def binned_runs(scope: Scope) -> Iterator[RelaxationRun]:
+def binned_runs(scope: Scope, make: Callable[[int], Any] | None = None) -> Iterator[RelaxationRun]:
     """Yield runs of the binned bandit against the policy omega*(c)."""
-    rounds, d, m = scope.pick((3000, 12, 3), (8000, 20, 4))
+    rounds, d, m = scope.pick((20_000, 16, 8), (50_000, 20, 12))
     drawn = shifted_laplacian(side=5, rounds=rounds, different=12, seed=scope.seed)
-    grid = 1 + 0.95 * np.arange(1, d + 1) / d
+    # All omega* are below 1.4; with w_max = 1.95 alpha would be near one, and the price of rounding vast.
+    grid = 1 + 0.5 * np.arange(1, d + 1) / d
     tuning = RelaxationTuning(drawn.systems, grid)
     betas = betas_of(tuning)
     found = surrogates_of(tuning, [young_omega(beta) for beta in betas])
@@ -355,8 +362,9 @@ def binned_runs(scope: Scope) -> Iterator[RelaxationRun]:
     policy = tuple(int(np.argmin(np.abs(found[0].omegas - young_omega(beta)))) for beta in betas)
     # The steepest slope of omega* over the contexts is at the left end, where beta is largest.
     steepest = policy_slope(4 * math.cos(math.pi / 6), 4.0, low)
-    for seed in scope.seeds(60, 150):
-        run = bandit_run(table, BinnedTsallisINF(bins=m), seed, f"{m} bins, T = {rounds}")
+    for seed in scope.seeds(40, 60):
+        learner = BinnedTsallisINF(bins=m) if make is None else make(m)
+        run = bandit_run(table, learner, seed, f"{m} bins, T = {rounds}")
         yield RelaxationRun(
             run.instance, run, systems.order, found, betas, policy, steepest, m,
             high - low, group=run.group, **credentials(run.trace),
@@ -470,6 +478,36 @@ def cheb_runs(scope: Scope, make: Make | None = None) -> Iterator[ChebRun]:
         learner = ChebCB() if make is None else make()
         trace = play(problem, learner, tuning.systems.rounds, seed, audit=audit_gaps)
         yield ChebRun(f"shifted Laplacian, seed {seed}", trace)
+    for times in (1.0, 1.25):
+        learner, table = ChebCB() if make is None else make(), steep_table(times)
+        trace = play(BanditProblem(table, "steep"), learner, table.rounds, scope.seed, audit=audit_gaps)
+        yield ChebRun(f"steep counts, {times} times the box", trace)
+
+
+def steep_table(times: float, coefficients: int = 6, rounds: int = 200) -> LossTable:
+    """Return counts whose fit presses against the box, and is extrapolated.
+
+    The counts are those of a function with `times` the largest coefficients that the box allows,
+    ``f(u) / K = times (1 + 2 sum_j T_j(u) / j)``, at contexts where that is in [0, 1]; and then the context
+    is u = 1, where every polynomial is 1 and predictions are largest.
+    """
+    j = np.arange(1, coefficients)
+    mesh = np.linspace(-1, 1, 2001)
+    f = times * (1 + 2 * chebyshev.chebvander(mesh, coefficients - 1)[:, 1:] @ (1 / j))
+    inside = np.flatnonzero((f >= 0) & (f <= 1))
+    # The largest count first: it sets the scale of all targets.
+    spread = inside[np.linspace(0, len(inside) - 1, rounds - 1).astype(np.int64)]
+    chosen = np.r_[inside[f[inside].argmax()], spread]
+    contexts = np.r_[mesh[chosen], np.ones(rounds // 10)]
+    counts = 1 + 99 * np.r_[f[chosen], np.ones(rounds // 10)]
+    return LossTable(np.repeat(counts[:, None], 2, axis=1), (1.0, 100.0), contexts, (-1.0, 1.0))
+
+
+NODES = np.cos(np.pi * (np.arange(4000) + 0.5) / 4000)
+"""Chebyshev's nodes on [-1, 1], decreasing."""
+
+DEGREES = (1, 2, 3, 4, 5, 6, 64)
+"""Numbers of coefficients m."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -483,12 +521,12 @@ class Expansion(Evidence):
     coefficients
         a_1, ..., a_M: shape [M].
     errors
-        Largest error of the expansion up to degree m - 1, for m = 1, ..., 6: shape [6].
+        Largest error of the expansion up to degree m - 1, for each m of `DEGREES`.
     """
 
     slope: float
     coefficients: Float[np.ndarray, " M"]
-    errors: Float[np.ndarray, " six"]
+    errors: Float[np.ndarray, " N"]
 
     @property
     def box(self) -> Float[np.ndarray, " M"]:
@@ -496,26 +534,43 @@ class Expansion(Evidence):
         return 2 * self.slope / (math.pi * np.arange(1, len(self.coefficients) + 1))
 
     @property
-    def alphas(self) -> Float[np.ndarray, " six"]:
+    def alphas(self) -> Float[np.ndarray, " N"]:
         """Error bounds for degree m - 1: ``(pi + (2/pi) log(2m - 1)) / (2 m)`` times the slope."""
-        return np.array([approximation_error(m - 1, self.slope) for m in range(1, 7)])
+        return np.array([approximation_error(m - 1, self.slope) for m in DEGREES])
 
 
 def expansions(scope: Scope) -> Iterator[Expansion]:
-    """Yield random piecewise linear functions, zigzags and arcs of steepest slope."""
+    """Yield random piecewise linear functions, zigzags, and for each degree the hardest function."""
     rng = np.random.default_rng([scope.seed, 65])
-    mesh = np.cos(np.pi * (np.arange(4000) + 0.5) / 4000)
     for index in range(scope.pick(30, 300)):
         knots = np.sort(np.r_[-1, rng.uniform(-1, 1, int(rng.integers(1, 12))), 1])
         steps = np.diff(knots) * (rng.choice([-1, 1], len(knots) - 1) if index % 2 else rng.uniform(-1, 1))
-        f = np.interp(mesh, knots, np.r_[0, np.cumsum(steps)])
         slope = 2 * float(np.abs(np.diff(np.r_[0, np.cumsum(steps)]) / np.diff(knots)).max())
-        # Orthogonality on Chebyshev's nodes: exact for the interpolant, whose error is of order 1 / 4000.
-        V = chebyshev.chebvander(mesh, 30)
-        a = 2 * V.T @ f / len(mesh)
-        a[0] /= 2
-        errors = [np.abs(V[:, :m] @ a[:m] - f).max() for m in range(1, 7)]
-        yield Expansion(f"function {index}", slope, a[1:], np.array(errors))
+        yield expansion(f"function {index}", np.interp(NODES, knots, np.r_[0, np.cumsum(steps)]), slope)
+    for m in DEGREES:
+        yield expansion(f"hardest for m = {m}", hardest(m), 2.0)
+
+
+def expansion(name: str, f: Float[np.ndarray, " nodes"], slope: float) -> Expansion:
+    """Return coefficients and errors of a function that is given at the nodes."""
+    # Orthogonality on Chebyshev's nodes: exact for the interpolant, whose error is of order 1 / 4000.
+    V = chebyshev.chebvander(NODES, max(DEGREES))
+    a = 2 * V.T @ f / len(NODES)
+    a[0] /= 2
+    errors = [np.abs(V[:, :m] @ a[:m] - f).max() for m in DEGREES]
+    return Expansion(name, slope, a[1:31], np.array(errors))
+
+
+def hardest(m: int) -> Float[np.ndarray, " nodes"]:
+    """Return the function with slopes of +-1 whose expansion up to degree m - 1 errs most in the middle.
+
+    The error at a point is linear in the slope, ``sum_s f'(s) k(s)``, so the slope has the sign of k.
+    """
+    V, middle = chebyshev.chebvander(NODES, m - 1), len(NODES) // 2
+    weights = V @ (np.r_[1.0, np.full(m - 1, 2.0)] * V[middle]) / len(NODES)
+    # Between neighbours s of the decreasing nodes: 1 left of the middle, less the weights to the right of s.
+    k = (np.arange(len(NODES) - 1) >= middle) - np.cumsum(weights)[:-1]
+    return np.r_[0.0, np.cumsum(np.sign(k) * np.diff(NODES))]
 
 
 @dataclass(frozen=True, eq=False)

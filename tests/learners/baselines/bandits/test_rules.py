@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from theoryrl import LossTable, RewardNoise, StochasticBandit, play
+from theoryrl.instances import bernoulli_bandit
 from theoryrl.learners import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
-from theoryrl.learners.baselines.bandits._kernels import bernoulli_kl, kl_upper, tsallis_probabilities
+from theoryrl.learners.baselines.bandits._divergence import (
+    bernoulli_kl,
+    kl_upper,
+    negentropy,
+    search,
+    search_and_separate,
+    separates,
+)
+from theoryrl.learners.baselines.bandits._posterior import log_normaliser, thompson
+from theoryrl.learners.baselines.bandits._weights import tsallis_probabilities
 from theoryrl.protocol import BanditProblem, BanditSpec, Run, Streams
 
 MEANS = np.array([0.2, 0.55, 0.5, 0.8])
@@ -84,11 +95,40 @@ def kl_ucb(x, rng, T):
     return arms
 
 
-def thompson(x, rng, T):
+def thinned(n, s, rng):
+    """The largest draw by thinning, from arm to arm: what the kernel does, without its shortcut."""
+    leader = int(np.argmax(n))
+    x = rng.beta(1 + s[leader], 1 + n[leader] - s[leader])
+    E, best, top, rest = rng.standard_exponential(), leader, x, 1 - x
+    for i in range(len(n)):
+        if i == leader:
+            continue
+        f = n[i] - s[i]
+        rate = f / rest - s[i] / x
+        height = log_normaliser.py_func(n[i], s[i]) + s[i] * math.log(x) + f * math.log(rest)
+        width = rest if rate * rest < 1e-9 else -math.expm1(-rate * rest) / rate
+        mass = math.exp(height) * width if rate >= 0 else 1.0
+        if mass > 0.5:
+            draw = rng.beta(1 + s[i], 1 + f)
+        elif -math.log1p(-mass) < E:
+            E += math.log1p(-mass)
+            continue
+        else:
+            u = rng.random()
+            z = u * rest if rate * rest < 1e-9 else -math.log1p(u * math.expm1(-rate * rest)) / rate
+            accepted = s[i] * math.log1p(z / x) + f * math.log1p(-z / rest) + rate * z
+            draw = x + z if math.log(rng.random()) <= accepted else 0.0
+            E = rng.standard_exponential()
+        if draw > top:
+            best, top = i, draw
+    return best
+
+
+def beta_thompson(x, rng, T):
     K = x.shape[1]
     n, s, arms = np.zeros(K), np.zeros(K), []
     for t in range(T):
-        arm = int(np.argmax([rng.beta(1 + s[i], 1 + n[i] - s[i]) for i in range(K)]))
+        arm = thinned(n, s, rng)
         n[arm] += 1
         s[arm] += x[t, arm] == 1
         arms.append(arm)
@@ -171,7 +211,7 @@ def reduced(L, p, arm, loss, t):
     [
         (UCB1(), ucb1),
         (KLUCB(), kl_ucb),
-        (ThompsonSampling(), thompson),
+        (ThompsonSampling(), beta_thompson),
         (ThompsonSampling(prior="gaussian"), gaussian_thompson),
         (Exp3(), weights(exponential(lambda t, T: 2 / T), importance)),
         (Exp3(rate="anytime"), weights(exponential(lambda t, T: 1 / t), importance)),
@@ -188,6 +228,74 @@ def reduced(L, p, arm, loss, t):
 def test_a_learner_pulls_the_arms_that_its_definition_in_plain_python_pulls(learner, rule):
     trace = play(BANDIT, learner, 250, 0)
     assert trace.diagnostics["arm"].astype(int).tolist() == replayed(BANDIT, learner, 250, rule)
+
+
+def test_what_separated_the_arms_before_never_changes_the_choice_of_kl_ucb():
+    """Ten thousand rounds against the search that begins anew in each."""
+    model = bernoulli_bandit(n_arms=20)
+    trace = play(model, KLUCB(), 10_000, 0)
+    environment = BanditProblem(model).environment(Streams.from_seed(0))
+    rewards, _ = environment._rows(10_000)
+    n, s = np.zeros(20), np.zeros(20)
+    for t, arm in enumerate(trace.diagnostics["arm"].astype(int)):
+        if t >= 20:
+            log_t = math.log(t)
+            budget = log_t + (3 * math.log(log_t) if log_t > 1 else 0)
+            assert search(n, s, budget, 0)[0] == arm
+        n[arm] += 1
+        s[arm] += rewards[t, arm]
+
+
+POSTERIORS = {
+    "no data": ([0, 0, 0], [0, 0, 0]),
+    "equal": ([10, 10, 10, 10], [6, 6, 6, 6]),
+    "a leader far ahead": ([4000, 60, 30, 5], [3600, 48, 20, 2]),
+    "the most pulled arm is bad": ([300, 12, 7, 0], [60, 7, 6, 0]),
+    "sure successes and failures": ([40, 40, 3, 2], [40, 0, 3, 0]),
+    "close": ([900, 800, 700], [450, 410, 360]),
+}
+
+
+@pytest.mark.parametrize("n_and_s", POSTERIORS.values(), ids=POSTERIORS)
+def test_thompsons_choice_has_the_law_of_the_largest_of_independent_draws(n_and_s):
+    """Pearson's statistic against exact probabilities, where they expect five choices; false alarm 1e-7."""
+    n, s = (np.array(part, dtype=float) for part in n_and_s)
+    laws = [stats.beta(1 + a, 1 + b) for a, b in zip(s, n - s, strict=True)]
+
+    def largest(i):
+        others = [law for j, law in enumerate(laws) if j != i]
+        nodes = laws[i].ppf((np.arange(20_000) + 0.5) / 20_000)
+        return np.prod([law.cdf(nodes) for law in others], axis=0).mean()
+
+    exact = np.array([largest(i) for i in range(len(n))])
+    assert abs(exact.sum() - 1) < 1e-3
+    draws, rng = 100_000, np.random.default_rng(7)
+    kept = np.array([log_normaliser(a, b) for a, b in zip(n, s, strict=True)])
+    leader, room = int(np.argmax(n)), np.empty(len(n))
+    chosen = np.bincount([thompson(n, s, kept, leader, room, rng) for _ in range(draws)], minlength=len(n))
+    expected = draws * exact / exact.sum()
+    frequent = expected >= 5
+    assert chosen[~frequent].sum() < 60
+    statistic = ((chosen - expected)[frequent] ** 2 / expected[frequent]).sum()
+    assert statistic < stats.chi2(max(1, frequent.sum() - 1)).isf(1e-7)
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1)), min_size=2, max_size=8), st.data())
+def test_the_arm_of_the_largest_kl_index_does_not_depend_on_where_the_search_begins(arms, data):
+    n = np.array([float(count) for count, _ in arms])
+    s = np.array([round(count * share) * 1.0 for count, share in arms])
+    budget = data.draw(st.floats(0.01, 20))
+    guess = data.draw(st.integers(0, len(n) - 1))
+    separator = data.draw(st.floats(0, 1))
+    indices = np.array([kl_upper(m, b) for m, b in zip(s / n, budget / n, strict=True)])
+    kept = np.array([negentropy(a, b) for a, b in zip(n, s, strict=True)])
+    room = np.empty(len(n))
+    arm, between = search_and_separate(n, s, kept, budget, guess, room)
+    assert indices[arm] >= indices.max() - 1e-12
+    if separates(n, s, kept, n.sum(), budget, guess, separator, room):
+        assert guess == arm
+    if separates(n, s, kept, n.sum(), budget, arm, between, room):
+        assert indices[arm] >= between > np.delete(indices, arm).max()
 
 
 @given(

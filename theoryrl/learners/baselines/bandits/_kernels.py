@@ -1,200 +1,215 @@
 """Choosing an arm and learning from its reward, for every rule: one round, or a block of rounds.
 
 A state has one row per context bin (one row without contexts): `n` pulls, `s` what the rule sums up
-(rewards, or importance-weighted losses), `clock` rounds seen and their summed losses, `p` the
-probabilities of the latest choice. Rewards are scaled to [0, 1] by `low` and `width`.
+(rewards, or importance-weighted losses), `memo` functions of these that are worth keeping, `clock` the rounds
+seen, their summed losses, and where to look first, `p` the probabilities of the latest draw. Rewards
+are scaled to [0, 1] by `low` and `width`.
+
+Each rule has a loop of its own: a rule that is looked up in every round costs several times the round
+itself, in counting the references to all arrays.
 """
 
 import math
 
-from theoryrl._numba import strict_kernel
+from theoryrl._numba import inlined_kernel, strict_kernel
+from theoryrl.learners.baselines.bandits._divergence import negentropy, search_and_separate, separates
+from theoryrl.learners.baselines.bandits._posterior import log_normaliser, most_pulled, thompson
+from theoryrl.learners.baselines.bandits._search import first_largest
+from theoryrl.learners.baselines.bandits._weights import draw, exponential_weights, tsallis_probabilities
 
 UCB1, KL_UCB, THOMPSON, THOMPSON_GAUSS, EXP3, TSALLIS = range(6)
 RATE, PERIODIC, ESTIMATOR, SCALE = range(4)
-NEWTON_STEPS = 100
+ROUNDS, LOSSES, LEADER, SEPARATOR = range(4)
 
 
-@strict_kernel
-def first_largest(values):
-    """Index of the largest entry, the first one of equals."""
-    best = 0
-    for i in range(1, values.shape[0]):
-        if values[i] > values[best]:
-            best = i
-    return best
+@inlined_kernel
+def scaled(reward, scale):
+    """The reward on the scale of the rule; NaN if it is outside the range."""
+    low, width, bounded = scale
+    x = (reward - low) / width
+    return math.nan if bounded and not 0 <= x <= 1 else x
 
 
-@strict_kernel
-def draw(p, rng):
-    """Arm i with probability p[i]; p may be off one by rounding."""
-    total = 0.0
-    for i in range(p.shape[0]):
-        total += p[i]
-    u, run = rng.random() * total, 0.0
-    for i in range(p.shape[0]):
-        run += p[i]
-        if u < run:
-            return i
-    return first_largest(p)
+@inlined_kernel
+def tick(clock, x):
+    """Count a round."""
+    clock[ROUNDS] += 1
+    clock[LOSSES] += 1 - x
 
 
-@strict_kernel
-def bernoulli_kl(p, q):
-    """KL divergence of Bernoulli laws, 0 log 0 = 0."""
-    value = 0.0
-    if p > 0:
-        value = math.inf if q <= 0 else value + p * math.log(p / q)
-    if p < 1:
-        value = math.inf if q >= 1 else value + (1 - p) * math.log((1 - p) / (1 - q))
-    return value
+# UCB1 and Thompson sampling with normal posteriors: memo holds means and 1 / sqrt(n).
 
 
-@strict_kernel
-def kl_upper(p, budget):
-    """Largest q >= p with kl(p, q) <= budget.
-
-    kl is convex and increasing in q >= p, so Newton's steps descend to the root from any point above it;
-    Pinsker's inequality gives one, and q <= 1 in the first logarithm another.
-    """
-    if p >= 1 or budget <= 0:
-        return p
-    negentropy = p * math.log(p) if p > 0 else 0.0
-    q = min(p + math.sqrt(0.5 * budget), 1 - (1 - p) * math.exp((negentropy - budget) / (1 - p)))
-    for _ in range(NEWTON_STEPS):
-        if q >= 1:
-            return 1.0
-        following = q - (bernoulli_kl(p, q) - budget) * q * (1 - q) / (q - p)
-        if not p < following < q:
-            return q
-        q = following
-    return q
+@inlined_kernel
+def choose_ucb1(numbers, n, kept, roots, room, clock):
+    """Arm with the largest mean plus radius; means are infinite before the first pull."""
+    radius = math.sqrt(8 * math.log(max(1.0, clock[ROUNDS]))) * numbers[RATE]
+    for i in range(n.shape[0]):
+        room[i] = kept[i] + radius * roots[i]
+    return first_largest(room)
 
 
-@strict_kernel
-def tsallis_probabilities(L, eta, p):
-    """Fill p with the minimiser of <L, p> - (4 / eta) sum_i sqrt(p_i) over the simplex; return the steps.
-
-    p_i = 4 / (eta (L_i - x))^2 with x < min L such that they sum to one. The sum is convex and increasing in
-    x, and at least one at the start, so Newton's steps descend to the root without passing it.
-    """
-    least = L.min()
-    x = -2.0 / eta
-    for step in range(NEWTON_STEPS):
-        total, slope = 0.0, 0.0
-        for i in range(L.shape[0]):
-            root = 2.0 / (eta * (L[i] - least - x))
-            p[i] = root * root
-            total += p[i]
-            slope += p[i] * root
-        following = x - (total - 1.0) / (eta * slope)
-        if not following < x:
-            return step
-        x = following
-    return NEWTON_STEPS
-
-
-@strict_kernel
-def exponential_weights(L, eta, p):
-    """Fill p with probabilities proportional to exp(-eta L)."""
-    least, total = L.min(), 0.0
-    for i in range(L.shape[0]):
-        p[i] = math.exp(-eta * (L[i] - least))
-        total += p[i]
-    for i in range(L.shape[0]):
-        p[i] /= total
-
-
-@strict_kernel
-def learning_rate(parameters, t):
-    """The rate of round t = 1, 2, ...: fixed, or decreasing like 1 / sqrt(t)."""
-    return parameters[RATE] if parameters[PERIODIC] == 0 else parameters[RATE] / math.sqrt(t)
-
-
-@strict_kernel
-def certain(arm, p):
-    """Return the arm, and say in p that it is not random."""
-    p[:] = 0.0
-    p[arm] = 1.0
+@inlined_kernel
+def choose_gauss(numbers, n, kept, roots, room, clock, rng):
+    """Arm with the largest draw from its normal posterior, after each arm once."""
+    if clock[ROUNDS] < n.shape[0]:
+        arm = int(clock[ROUNDS])
+    else:
+        for i in range(n.shape[0]):
+            room[i] = kept[i] + numbers[RATE] * roots[i] * rng.standard_normal()
+        arm = first_largest(room)
     return arm
 
 
-@strict_kernel
-def largest_kl_index(n, s, budget, guess):
-    """Arm with the largest KL index, the first one of equals; only arms that could have it are searched."""
-    best = guess
-    mean = min(1.0, max(0.0, s[guess] / n[guess]))
-    top = kl_upper(mean, budget / n[guess])
-    for i in range(n.shape[0]):
-        mean, share = min(1.0, max(0.0, s[i] / n[i])), budget / n[i]
-        # Pinsker's inequality bounds the index without a logarithm.
-        if i == guess or mean + math.sqrt(0.5 * share) < top - 1e-14:
-            continue
-        # The slack is more than rounding, so that equal arms are both searched, and the first one wins.
-        if mean <= top and bernoulli_kl(mean, top) > (1 + 1e-9) * share + 1e-14:
-            continue
-        index = kl_upper(mean, share)
-        if index > top or (index == top and i < best):
-            best, top = i, index
-    return best
-
-
-@strict_kernel
-def choose(rule, parameters, n, s, clock, p, rng):
-    """Arm of the coming round; p becomes its probabilities (one for an arm that is not random)."""
-    K, t = n.shape[0], clock[0] + 1
-    if rule == EXP3:
-        exponential_weights(s, learning_rate(parameters, t), p)
-        return draw(p, rng)
-    if rule == TSALLIS:
-        eta = learning_rate(parameters, t)
-        if parameters[SCALE] == 1 and clock[1] > 0:
-            # The released code minimises over L / K_t; the same as eta / K_t with the losses as they are.
-            eta *= clock[0] / clock[1]
-        tsallis_probabilities(s, eta, p)
-        return draw(p, rng)
-    if rule == THOMPSON:
-        for i in range(K):
-            p[i] = rng.beta(1.0 + s[i], 1.0 + n[i] - s[i])
-        return certain(first_largest(p), p)
-    if clock[0] < K:
-        return certain(int(clock[0]), p)
-    if rule == KL_UCB:
-        log_t = math.log(t - 1)
-        budget = log_t + (parameters[RATE] * math.log(log_t) if log_t > 1 else 0.0)
-        return certain(largest_kl_index(n, s, budget, first_largest(p)), p)
-    if rule == UCB1:
-        spread = 8 * parameters[RATE] ** 2 * math.log(t - 1)
-        for i in range(K):
-            p[i] = s[i] / n[i] + math.sqrt(spread / n[i])
-    else:
-        for i in range(K):
-            p[i] = s[i] / n[i] + parameters[RATE] / math.sqrt(n[i]) * rng.standard_normal()
-    return certain(first_largest(p), p)
-
-
-@strict_kernel
-def learn(rule, parameters, n, s, clock, p, arm, x, rng):
-    """Take in the reward x of an arm, scaled to [0, 1] where rewards are bounded."""
+@inlined_kernel
+def learn_mean(n, s, kept, roots, clock, arm, x):
+    """Take in a reward."""
     n[arm] += 1
-    clock[0] += 1
-    clock[1] += 1 - x
+    s[arm] += x
+    kept[arm] = s[arm] / n[arm]
+    roots[arm] = 1 / math.sqrt(n[arm])
+    tick(clock, x)
+
+
+# KL-UCB: memo holds the negative entropies, clock the arm chosen last and what separates it.
+
+
+@inlined_kernel
+def choose_kl(numbers, n, s, kept, room, clock):
+    """Arm with the largest KL index, after each arm once."""
+    log_t = math.log(max(1.0, clock[ROUNDS]))
+    budget = log_t + (numbers[RATE] * math.log(log_t) if log_t > 1 else 0.0)
+    arm = int(clock[LEADER])
+    if not separates(n, s, kept, clock[ROUNDS], budget, arm, clock[SEPARATOR], room):
+        arm, clock[SEPARATOR] = search_and_separate(n, s, kept, budget, arm, room)
+        clock[LEADER] = arm
+    return arm
+
+
+@inlined_kernel
+def learn_kl(n, s, kept, clock, arm, x):
+    """Take in a reward."""
+    n[arm] += 1
+    s[arm] += x
+    kept[arm] = negentropy(n[arm], s[arm])
+    tick(clock, x)
+
+
+# Thompson sampling with Beta posteriors: memo holds their normalisers, clock the arm with the most pulls.
+
+
+@inlined_kernel
+def choose_thompson(n, s, kept, room, clock, rng):
+    """Arm with the largest draw from its Beta posterior."""
+    return thompson(n, s, kept, int(clock[LEADER]), room, rng)
+
+
+@inlined_kernel
+def learn_thompson(n, s, kept, clock, arm, x, rng):
+    """Count a success or a failure.
+
+    A reward between 0 and 1 counts as a success with that probability (Agrawal and Goyal 2012).
+    """
+    success = x
+    if 0 < x < 1:
+        success = 1.0 if rng.random() < x else 0.0
+    n[arm] += 1
+    s[arm] += success
+    tick(clock, x)
+    before = int(clock[LEADER])
+    if arm != before:
+        # The normaliser of the arm with the most pulls is never asked for.
+        leader = most_pulled(n, before, arm)
+        clock[LEADER] = leader
+        other = before if leader == arm else arm
+        kept[other] = log_normaliser(n[other], s[other])
+
+
+# Exp3 and Tsallis-INF.
+
+
+@strict_kernel
+def learning_rate(numbers, t):
+    """The rate of round t = 1, 2, ...: fixed, or decreasing like 1 / sqrt(t)."""
+    return numbers[RATE] if numbers[PERIODIC] == 0 else numbers[RATE] / math.sqrt(t)
+
+
+@inlined_kernel
+def choose_exp3(numbers, s, clock, p, rng):
+    """Arm drawn by exponential weights."""
+    exponential_weights(s, learning_rate(numbers, clock[ROUNDS] + 1), p)
+    return draw(p, rng)
+
+
+@inlined_kernel
+def learn_exp3(n, s, clock, p, arm, x):
+    """Add the loss over its probability."""
+    n[arm] += 1
+    s[arm] += (1 - x) / p[arm]
+    tick(clock, x)
+
+
+@inlined_kernel
+def choose_tsallis(numbers, s, clock, p, rng):
+    """Arm drawn by the regularised leader."""
+    eta = learning_rate(numbers, clock[ROUNDS] + 1)
+    if numbers[SCALE] == 1 and clock[LOSSES] > 0:
+        # The released code minimises over L / K_t; the same as eta / K_t with the losses as they are.
+        eta *= clock[ROUNDS] / clock[LOSSES]
+    tsallis_probabilities(s, eta, p)
+    return draw(p, rng)
+
+
+@inlined_kernel
+def learn_tsallis(numbers, n, s, clock, p, arm, x):
+    """Add the loss over its probability, or with reduced variance what it exceeds 1/2 by."""
+    n[arm] += 1
+    tick(clock, x)
+    if numbers[ESTIMATOR] == 0:
+        s[arm] += (1 - x) / p[arm]
+        return
+    # Reduced variance: losses are estimated as deviations from 1/2 where p is not tiny.
+    eta = learning_rate(numbers, clock[ROUNDS])
+    for i in range(n.shape[0]):
+        if p[i] >= eta * eta:
+            s[i] += 0.5
+    base = 0.5 if p[arm] >= eta * eta else 0.0
+    s[arm] += (1 - x - base) / p[arm]
+
+
+# Any rule, one round at a time.
+
+
+@strict_kernel
+def choose(rule, numbers, n, s, kept, roots, room, clock, p, rng):
+    """Arm of the coming round, and its probability (one for an arm that is not drawn)."""
+    if rule == UCB1:
+        return choose_ucb1(numbers, n, kept, roots, room, clock), 1.0
+    if rule == KL_UCB:
+        return choose_kl(numbers, n, s, kept, room, clock), 1.0
     if rule == THOMPSON:
-        # A reward between 0 and 1 counts as a success with that probability (Agrawal and Goyal 2012).
-        s[arm] += 1.0 if (x >= 1 or (x > 0 and rng.random() < x)) else 0.0
-    elif rule in (EXP3, TSALLIS):
-        loss = 1 - x
-        if rule == TSALLIS and parameters[ESTIMATOR] == 1:
-            # Reduced variance: losses are estimated as deviations from 1/2 where p is not tiny.
-            eta = learning_rate(parameters, clock[0])
-            for i in range(n.shape[0]):
-                if p[i] >= eta * eta:
-                    s[i] += 0.5
-            base = 0.5 if p[arm] >= eta * eta else 0.0
-            s[arm] += (loss - base) / p[arm]
-        else:
-            s[arm] += loss / p[arm]
+        return choose_thompson(n, s, kept, room, clock, rng), 1.0
+    if rule == THOMPSON_GAUSS:
+        return choose_gauss(numbers, n, kept, roots, room, clock, rng), 1.0
+    arm = (
+        choose_exp3(numbers, s, clock, p, rng) if rule == EXP3 else choose_tsallis(numbers, s, clock, p, rng)
+    )
+    return arm, p[arm]
+
+
+@strict_kernel
+def learn(rule, numbers, n, s, kept, roots, room, clock, p, arm, x, rng):
+    """Take in the reward x of an arm, scaled to [0, 1] where rewards are bounded."""
+    if rule == KL_UCB:
+        learn_kl(n, s, kept, clock, arm, x)
+    elif rule == THOMPSON:
+        learn_thompson(n, s, kept, clock, arm, x, rng)
+    elif rule == EXP3:
+        learn_exp3(n, s, clock, p, arm, x)
+    elif rule == TSALLIS:
+        learn_tsallis(numbers, n, s, clock, p, arm, x)
     else:
-        s[arm] += x
+        learn_mean(n, s, kept, roots, clock, arm, x)
 
 
 @strict_kernel
@@ -204,27 +219,157 @@ def bin_of(context, first, width, bins):
 
 
 @strict_kernel
-def choose_arm(rule, parameters, row, n, s, clock, p, rng):
+def choose_arm(rule, numbers, row, n, s, memo, clock, p, rng):
     """One choice, for learners that play round by round."""
-    return choose(rule, parameters, n[row], s[row], clock[row], p, rng)
+    return choose(rule, numbers, n[row], s[row], memo[row, 0], memo[row, 1], memo[row, 2], clock[row], p, rng)
 
 
 @strict_kernel
-def learn_reward(rule, parameters, row, n, s, clock, p, arm, x, rng):
+def learn_reward(rule, numbers, row, n, s, memo, clock, p, arm, x, rng):
     """One reward, for learners that play round by round."""
-    learn(rule, parameters, n[row], s[row], clock[row], p, arm, x, rng)
+    learn(rule, numbers, n[row], s[row], memo[row, 0], memo[row, 1], memo[row, 2], clock[row], p, arm, x, rng)
+
+
+# Blocks of rounds.
 
 
 @strict_kernel
-def play_block(rule, parameters, scale, bins, n, s, clock, p, rewards, contexts, rng, arms, chances):
-    """Play the rows of `rewards`; return the first round whose reward is outside its range, else -1."""
-    low, width, bounded = scale
-    for t in range(rewards.shape[0]):
-        row = bin_of(contexts[t], bins[0], bins[1], n.shape[0])
-        arm = choose(rule, parameters, n[row], s[row], clock[row], p, rng)
-        arms[t], chances[t] = arm, p[arm]
-        x = (rewards[t, arm] - low) / width
-        if bounded and not 0 <= x <= 1:
+def play_ucb1(numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances):
+    """Play rows of `rewards`; return the first one that is outside the range, else -1."""
+    for t in range(first, last):
+        arm = choose_ucb1(numbers, n, kept, roots, room, clock)
+        arms[t], chances[t] = arm, 1.0
+        x = scaled(rewards[t, arm], scale)
+        if math.isnan(x):
             return t
-        learn(rule, parameters, n[row], s[row], clock[row], p, arm, x, rng)
+        learn_mean(n, s, kept, roots, clock, arm, x)
+    return -1
+
+
+@strict_kernel
+def play_kl(numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances):
+    """Play rows of `rewards`; return the first one that is outside the range, else -1."""
+    for t in range(first, last):
+        arm = choose_kl(numbers, n, s, kept, room, clock)
+        arms[t], chances[t] = arm, 1.0
+        x = scaled(rewards[t, arm], scale)
+        if math.isnan(x):
+            return t
+        learn_kl(n, s, kept, clock, arm, x)
+    return -1
+
+
+@strict_kernel
+def play_thompson(
+    numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+):
+    """Play rows of `rewards`; return the first one that is outside the range, else -1."""
+    for t in range(first, last):
+        arm = choose_thompson(n, s, kept, room, clock, rng)
+        arms[t], chances[t] = arm, 1.0
+        x = scaled(rewards[t, arm], scale)
+        if math.isnan(x):
+            return t
+        learn_thompson(n, s, kept, clock, arm, x, rng)
+    return -1
+
+
+@strict_kernel
+def play_gauss(numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances):
+    """Play rows of `rewards`; return the first one that is outside the range, else -1."""
+    for t in range(first, last):
+        arm = choose_gauss(numbers, n, kept, roots, room, clock, rng)
+        arms[t], chances[t] = arm, 1.0
+        x = scaled(rewards[t, arm], scale)
+        if math.isnan(x):
+            return t
+        learn_mean(n, s, kept, roots, clock, arm, x)
+    return -1
+
+
+@strict_kernel
+def play_exp3(numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances):
+    """Play rows of `rewards`; return the first one that is outside the range, else -1."""
+    for t in range(first, last):
+        arm = choose_exp3(numbers, s, clock, p, rng)
+        arms[t], chances[t] = arm, p[arm]
+        x = scaled(rewards[t, arm], scale)
+        if math.isnan(x):
+            return t
+        learn_exp3(n, s, clock, p, arm, x)
+    return -1
+
+
+@strict_kernel
+def play_tsallis(numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances):
+    """Play rows of `rewards`; return the first one that is outside the range, else -1."""
+    for t in range(first, last):
+        arm = choose_tsallis(numbers, s, clock, p, rng)
+        arms[t], chances[t] = arm, p[arm]
+        x = scaled(rewards[t, arm], scale)
+        if math.isnan(x):
+            return t
+        learn_tsallis(numbers, n, s, clock, p, arm, x)
+    return -1
+
+
+@strict_kernel
+def play_rounds(
+    rule, numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+):
+    """Play rows of `rewards` with one row of the state; return the first one that cannot be, else -1."""
+    if rule == UCB1:
+        return play_ucb1(
+            numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+        )
+    if rule == KL_UCB:
+        return play_kl(
+            numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+        )
+    if rule == THOMPSON:
+        return play_thompson(
+            numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+        )
+    if rule == THOMPSON_GAUSS:
+        return play_gauss(
+            numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+        )
+    if rule == EXP3:
+        return play_exp3(
+            numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+        )
+    return play_tsallis(
+        numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances
+    )
+
+
+@strict_kernel
+def play_block(rule, numbers, scale, bins, n, s, memo, clock, p, rewards, contexts, rng, arms, chances):
+    """Play the rows of `rewards`; return the first round whose reward is outside its range, else -1."""
+    rounds, rows = rewards.shape[0], n.shape[0]
+    first = 0
+    while first < rounds:
+        row = bin_of(contexts[first], bins[0], bins[1], rows)
+        last = first + 1 if rows > 1 else rounds
+        failed = play_rounds(
+            rule,
+            numbers,
+            scale,
+            n[row],
+            s[row],
+            memo[row, 0],
+            memo[row, 1],
+            memo[row, 2],
+            clock[row],
+            p,
+            rewards,
+            first,
+            last,
+            rng,
+            arms,
+            chances,
+        )
+        if failed >= 0:
+            return failed
+        first = last
     return -1

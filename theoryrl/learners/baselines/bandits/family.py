@@ -26,9 +26,12 @@ class BanditState:
     bins
         Left end of the contexts, and width of a bin.
     n, s, p
-        Pulls, what the rule sums up, and latest probabilities: shapes [m, K], [m, K], [K].
+        Pulls, what the rule sums up, and probabilities of the latest draw: shapes [m, K], [m, K], [K].
+    memo
+        Functions of n and s that are worth keeping, and room to work in: shape [m, 3, K].
     clock
-        Rounds and summed losses of each bin: shape [m, 2].
+        Of each bin the rounds, the summed losses, the arm to look at first, and what separated it from the
+        others: shape [m, 4].
     context
         Of the coming round.
     blocks
@@ -42,7 +45,8 @@ class BanditState:
     n: Float[np.ndarray, "m K"]
     s: Float[np.ndarray, "m K"]
     p: Float[np.ndarray, " K"]
-    clock: Float[np.ndarray, "m two"]
+    memo: Float[np.ndarray, "m three K"]
+    clock: Float[np.ndarray, "m four"]
     rng: np.random.Generator
     context: float
     blocks: bool
@@ -51,10 +55,10 @@ class BanditState:
         self, rewards: Float[np.ndarray, "B K"], contexts: Float[np.ndarray, " B"]
     ) -> tuple[Int[np.ndarray, " B"], Mapping[str, Float[np.ndarray, " B"]]]:
         """Play a block; see `theoryrl.protocol.BlockPolicy`."""
-        arms, chances = np.zeros(len(rewards), dtype=np.int64), np.zeros(len(rewards))
+        arms, chances = np.empty(len(rewards), dtype=np.int64), np.empty(len(rewards))
         failed = _kernels.play_block(
-            self.rule, self.parameters, self.scale, self.bins, self.n, self.s, self.clock, self.p,
-            rewards, contexts, self.rng, arms, chances,
+            self.rule, self.parameters, self.scale, self.bins, self.n, self.s, self.memo, self.clock,
+            self.p, rewards, contexts, self.rng, arms, chances,
         )  # fmt: skip
         if failed >= 0:
             _refuse(rewards[failed, arms[failed]], self.scale)
@@ -67,10 +71,10 @@ class BanditState:
 
     def choose(self) -> ArmDecision:
         """Choose the arm of the coming round."""
-        arm = _kernels.choose_arm(
-            self.rule, self.parameters, self.row, self.n, self.s, self.clock, self.p, self.rng
+        arm, chance = _kernels.choose_arm(
+            self.rule, self.parameters, self.row, self.n, self.s, self.memo, self.clock, self.p, self.rng
         )
-        return ArmDecision(int(arm), {"arm": arm, "probability": float(self.p[arm])})
+        return ArmDecision(int(arm), {"arm": arm, "probability": float(chance)})
 
     def learn(self, arm: int, reward: float, context: float | None) -> None:
         """Take in the reward of the arm chosen last, and the next context."""
@@ -79,8 +83,9 @@ class BanditState:
         if bounded and not 0 <= x <= 1:
             _refuse(reward, self.scale)
         _kernels.learn_reward(
-            self.rule, self.parameters, self.row, self.n, self.s, self.clock, self.p, arm, x, self.rng
-        )
+            self.rule, self.parameters, self.row, self.n, self.s, self.memo, self.clock, self.p, arm, x,
+            self.rng,
+        )  # fmt: skip
         if context is not None:
             self.context = context
 
@@ -119,6 +124,9 @@ class BanditLearner:
         rule, numbers = self.rule(spec)
         m, bins = self.context_bins(spec)
         K = spec.n_arms
+        memo = np.zeros((m, 3, K))
+        if rule == _kernels.UCB1:
+            memo[:, 0] = np.inf  # of an arm before its first pull
         return BanditState(
             rule=rule,
             parameters=np.array([*numbers, 0.0, 0.0, 0.0, 0.0][:4]),
@@ -127,7 +135,8 @@ class BanditLearner:
             n=np.zeros((m, K)),
             s=np.zeros((m, K)),
             p=np.zeros(K),
-            clock=np.zeros((m, 2)),
+            memo=memo,
+            clock=np.zeros((m, 4)),
             rng=rng,
             context=0.0 if spec.context is None else spec.context,
             blocks=spec.blocks,

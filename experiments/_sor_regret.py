@@ -1,0 +1,154 @@
+"""Regret over the number of systems, both sides of Theorem 2.1, and the classic bandits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from _parts import Part, Setting
+from _plots import mean_sd, outside_legend, panels
+from _sor_shared import EPS, STYLE
+
+from theoryrl import LossTable, Study, play
+from theoryrl.instances import alternating_laplacian, bernoulli_bandit, shifting_levels
+from theoryrl.learners import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
+from theoryrl.protocol import BanditProblem, relaxation_table
+from theoryrl.theory import slope_interval
+from theoryrl.theory.evidence.relaxation_bandits import (
+    betas_of,
+    largest_count,
+    normalised_bound,
+    surrogates_of,
+)
+
+
+def regret(setting: Setting) -> Part:
+    """Regret of several bandits on one family of count tables over T, with the bounds of Tsallis-INF."""
+    sizes = np.array(setting.scope.pick((200, 800), (500, 2000, 8000)))
+    seeds = setting.scope.pick(4, 20)
+    learners = {
+        "Tsallis-INF": TsallisINF(rate="horizon"),
+        "Exp3": Exp3(),
+        "UCB1": UCB1(),
+        "Thompson": ThompsonSampling(),
+    }
+    K = 400.0
+    figure, (ax,) = panels(1, 1, width=5.2)
+    found: dict[str, np.ndarray] = {who: np.zeros((len(sizes), seeds)) for who in learners}
+    for row, T in enumerate(sizes):
+        counts = relaxation_table(alternating_laplacian(rounds=int(T), block=100, n_omegas=10)).losses
+        problem = BanditProblem(LossTable(counts, (1.0, 1.0 + K)))
+        for who, learner in learners.items():
+            found[who][row] = [play(problem, learner, int(T), seed).final_regret for seed in range(seeds)]
+    rows, numbers = [], dict[str, Any]()
+    for who, samples in found.items():
+        positive = (samples.mean(axis=1) > 0).all()
+        slope = slope_interval(sizes * 1.0, samples) if positive else None
+        text = "—" if slope is None else f"{slope.estimate:.2f} [{slope.low:.2f}, {slope.high:.2f}]"
+        ax.errorbar(
+            sizes,
+            samples.mean(axis=1),
+            samples.std(axis=1),
+            color=STYLE[who][0],
+            marker="o",
+            label=who if slope is None else f"{who}: slope {slope.estimate:.2f}",
+        )
+        rows.append([who, *(mean_sd(s) for s in samples), text])
+        numbers[who] = {
+            "T": sizes.tolist(),
+            "regret": samples.tolist(),
+            "slope": None if slope is None else list(slope),
+        }
+    bounds = [K * normalised_bound(10, int(T), "horizon") for T in sizes]
+    ax.plot(sizes, bounds, color="black", linestyle=":", label="2K √(2dT)")
+    rows.append(["bound of Tsallis-INF", *(f"{b:,.0f}" for b in bounds), ""])
+    ax.set(xlabel="T", ylabel="regret", xscale="log", yscale="log")
+    ax.set_xticks(sizes, [f"{T:,}" for T in sizes])
+    ax.minorticks_off()
+    outside_legend(figure, ax, 2)
+    return Part(figure, ["d = 10, K = 400", *(f"T = {T:,}" for T in sizes), "slope [99 %]"], rows, numbers)
+
+
+def theorem(setting: Setting) -> Part:
+    """Both sides of Theorem 2.1 end to end, term by term, at the size of grid that it asks for."""
+    sizes = setting.scope.pick((200,), (200, 800, 3200, 12_800))
+    side, seeds = setting.scope.pick(5, 10), setting.scope.pick(3, 20)
+    figure, (ax,) = panels(1, 1, width=5.2)
+    rows, numbers = [], dict[str, Any]()
+    columns = []
+    for T in sizes:
+        coarse = alternating_laplacian(side=side, rounds=100, n_omegas=20)
+        logs = np.array(
+            [
+                math.log(near.alpha(beta, 1.95)) ** 2
+                for near, beta in zip(surrogates_of(coarse), betas_of(coarse), strict=True)
+            ]
+        )
+        d = round(((1 / logs).mean() ** 2 * logs.min() * T / 2) ** (1 / 3))
+        tuning = alternating_laplacian(side=side, rounds=T, block=50, n_omegas=d)
+        near = surrogates_of(tuning)
+        largest = largest_count(tuning, near)
+        counts = relaxation_table(tuning).losses
+        problem = BanditProblem(LossTable(counts, (1.0, largest)))
+        learner = TsallisINF(rate="horizon")
+        totals = [-play(problem, learner, T, seed).values.sum() for seed in range(seeds)]
+        which = np.bincount((tuning.systems.shift[tuning.systems.order] > 0).astype(int), minlength=2)
+        comparator = float((which @ np.array([found.bounds for found in near])).min())
+        rounding = math.log(1 / EPS) / d * float(which @ (1 / logs))
+        bandit = (largest - 1) * normalised_bound(d, T, "horizon")
+        trivial, best = T * largest, float(counts.sum(axis=0).min())
+        whole = bandit + rounding + comparator
+        columns.append((T, np.mean(totals), best, comparator, whole, trivial))
+        terms = (best, comparator, bandit, rounding, whole, trivial)
+        rows.append([f"{T:,}", str(d), mean_sd(totals), *(f"{x:,.0f}" for x in terms)])
+        numbers[str(T)] = {
+            "d": d,
+            "K": largest - 1,
+            "total": [float(x) for x in totals],
+            "best fixed": best,
+            "comparator": comparator,
+            "bandit": bandit,
+            "rounding": rounding,
+        }
+    names = ("Tsallis-INF", "best fixed ω", "min Σ U", "Theorem 2.1", "trivial bound")
+    styles = ("o-", "s--", "^:", "-", ":")
+    x, *curves = np.array(columns).T
+    for name, curve, style in zip(names, curves, styles, strict=True):
+        ax.plot(x, curve / x, style, label=name)
+    ax.set(xlabel="T", ylabel="iterations per system", xscale="log", yscale="log")
+    ax.legend(frameon=False, fontsize="small")
+    header = ["T", "d", "total", "best fixed", "min Σ U", "2K √(2dT)", "rounding", "Theorem 2.1", "T (K + 1)"]
+    return Part(figure, header, rows, numbers)
+
+
+def bandits(setting: Setting) -> Part:
+    """The classic bandits on independent rewards, and on losses whose level shifts."""
+    rounds, seeds = setting.scope.pick((2000, 2), (100_000, 10))
+    learners = {
+        "UCB1": UCB1(),
+        "KL-UCB": KLUCB(),
+        "Thompson": ThompsonSampling(),
+        "Exp3": Exp3(),
+        "Tsallis-INF": TsallisINF(),
+        "Tsallis-INF, reduced variance": TsallisINF(estimator="reduced-variance"),
+    }
+    problems = {
+        "Bernoulli, means .1 to .9": bernoulli_bandit(),
+        "losses whose level shifts": shifting_levels(rounds=rounds),
+    }
+    runs = Study(problems, learners, rounds, seeds).run(setting.executor, progress=False)
+    figure, axes = panels(1, 2, width=4.8)
+    for ax, name in zip(axes, problems, strict=True):
+        for who in learners:
+            colour, dash = STYLE.get(who, ("#56B4E9", "-"))
+            curve = runs["regret"].sel(learner=who, instance=name).mean("seed")
+            ax.plot(runs["round"], curve, color=colour, linestyle=dash, label=who)
+        ax.set(title=name, xlabel="round", ylabel="regret", xscale="log")
+    outside_legend(figure, axes[0], 3)
+    rows, numbers = [], dict[str, Any]()
+    for who in learners:
+        final = {n: runs["final_regret"].sel(learner=who, instance=n).values for n in problems}
+        rows.append([who, *(mean_sd(x) for x in final.values())])
+        numbers[who] = {n: x.tolist() for n, x in final.items()}
+    return Part(figure, [f"regret after T = {rounds:,}", *problems], rows, numbers)
