@@ -36,6 +36,7 @@ _HOME = {
     "Trace": "protocol",
     "TrajectoryGame": "models",
     "Uncertainty": "models",
+    "ZeroSumMarkovGame": "models",
     "play": "protocol",
     "solve": "solvers",
     "verify": "theory",
@@ -69,6 +70,7 @@ __all__ = [
     "Trace",
     "TrajectoryGame",
     "Uncertainty",
+    "ZeroSumMarkovGame",
     "__version__",
     "instances",
     "learners",
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
         StochasticBandit,
         TrajectoryGame,
         Uncertainty,
+        ZeroSumMarkovGame,
     )
     from theoryrl.protocol import Trace, play
     from theoryrl.solvers import solve

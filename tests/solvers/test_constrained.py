@@ -106,3 +106,64 @@ def test_a_randomised_policy_is_needed_where_the_threshold_lies_between_two_acti
     np.testing.assert_allclose(answer.policy.probabilities, [[0.5, 0.5]], atol=1e-9)
     assert float(answer.lower) <= 1.0 <= float(answer.upper) + 1e-12
     np.testing.assert_allclose(answer.prices, [1.0], atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_optimum_follows_shift_scale_relabelling_copies_and_shaping(seed):
+    """Each change has a known effect on returns; thresholds move with what they bound."""
+    from theoryrl.models import DiscountedMDP
+
+    rng = np.random.default_rng(seed)
+    mdp = random_discounted(seed, S=3, A=2, gamma=0.8)
+    P, r, rewards, rho = mdp.P, mdp.r, rng.random((3, 2)), np.array([0.5, 0.25, 0.25])
+    earned = [e for _, e in reached_discounted(mdp, rewards, rho)]
+    threshold = min(earned) + 0.7 * (max(earned) - min(earned))
+
+    def optimum(P, r, rewards, threshold, rho):
+        model = ConstrainedMDP(DiscountedMDP(P, r, 0.8), rewards[None], [threshold], rho)
+        answer = constrained_linear_program(model)
+        return float(answer.value), SOLVER * (1 + answer.prices.sum())
+
+    value, near = optimum(P, r, rewards, threshold, rho)
+
+    def follows(expected, scale, *arguments):
+        found, error = optimum(*arguments)
+        assert abs(found - expected) <= scale * near + error
+
+    follows(3 * value + 5 * 0.5, 3, P, 3 * r + 0.5, rewards, threshold, rho)
+    follows(value, 1, P, r, 2 * rewards + 0.25, 2 * threshold + 5 * 0.25, rho)
+    order = rng.permutation(3)
+    follows(value, 1, P[order][:, :, order], r[order], rewards[order], threshold, rho[order])
+    follows(value, 1, P[:, [0, 1, 0]], r[:, [0, 1, 0]], rewards[:, [0, 1, 0]], threshold, rho)
+    split = np.concatenate([P, 0.75 * P[..., 2:]], axis=2)
+    split[..., 2] *= 0.25
+    twice = [np.concatenate([x, x[2:]]) for x in (split, r, rewards)]
+    follows(value, 1, *twice, threshold, np.append(rho[:2], [rho[2] / 2, rho[2] / 2]))
+    potential = rng.normal(size=3)
+    shaped = r + 0.8 * P @ potential - potential[:, None]
+    follows(value - rho @ potential, 1, P, shaped, rewards, threshold, rho)
+
+
+@pytest.mark.parametrize("gamma", [0.99, 0.999])
+def test_nearly_decomposable_models_with_gamma_near_one_are_certified(gamma):
+    """The bounds are proven whatever HiGHS returns: they contain the best mixture of two policies."""
+    from theoryrl.models import DiscountedMDP
+
+    P = np.zeros((4, 2, 4))
+    for s in range(4):
+        half = s // 2
+        P[s, 0, 2 * half : 2 * half + 2] = (0.5, 0.5)
+        P[s, 1, 2 * half : 2 * half + 2] = (0.75, 0.25)
+        P[s, :, (s + 2) % 4] += 2.0**-27
+        P[s, :, s] -= 2.0**-27
+    rng = np.random.default_rng(0)
+    mdp, rewards, rho = DiscountedMDP(P, rng.random((4, 2)), gamma), rng.random((4, 2)), np.full(4, 0.25)
+    points = reached_discounted(mdp, rewards, rho)
+    earned = [e for _, e in points]
+    threshold = 0.5 * (min(earned) + max(earned))
+    answer = constrained_linear_program(ConstrainedMDP(mdp, rewards[None], [threshold], rho), tol=1e-2)
+    best = best_mixture(points, threshold)
+    slack = SOLVER / (1 - gamma) * (1 + answer.prices.sum())
+    assert answer.lower <= best + slack
+    assert answer.upper >= best - 1e-9
+    assert answer.violation <= SOLVER / (1 - gamma)

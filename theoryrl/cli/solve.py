@@ -111,7 +111,9 @@ def read_model(model: str) -> Any:
     with complaints_about("FILE.npz|NAME"):
         is_file = Path(model).suffix == ".npz" or Path(model).is_file()
         problem = models.load(model) if is_file else build_instance(model)
-        if type(problem) not in solvers.METHODS and not isinstance(problem, models.ConservativeMDP):
+        if type(problem) not in solvers.METHODS and not isinstance(
+            problem, models.ConservativeMDP | models.CandidateGame
+        ):
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
     return problem
 
@@ -149,6 +151,8 @@ def chosen_options(problem: Any, method: str, tol: float | None, progress: bool)
 
     if isinstance(problem, models.ConservativeMDP):
         problem = problem.mdp
+    if isinstance(problem, models.CandidateGame):
+        problem = problem.game
     methods = solvers.METHODS[type(problem)]
     solver: Callable[..., Any] = methods[next(iter(methods)) if method == "auto" else method]
     wanted: dict[str, Any] = {}

@@ -34,6 +34,7 @@ from theoryrl.instances.linear_systems import (
     random_spd,
     shifted_laplacian,
 )
+from theoryrl.instances.markov_games import random_candidate_game, random_markov_game, risky_game
 from theoryrl.instances.preferences import (
     bradley_terry,
     intransitive_contexts,
@@ -101,6 +102,9 @@ INSTANCES: Registry[Factory] = Registry(
         ("three-cycle", three_cycle),
         ("condorcet", condorcet),
         ("trajectory-preferences", trajectory_preferences),
+        ("risky-game", risky_game),
+        ("random-markov-game", random_markov_game),
+        ("random-candidate-game", random_candidate_game),
     ],
 )
 
@@ -140,8 +144,10 @@ __all__ = [
     "path_grid",
     "price_features",
     "queue",
+    "random_candidate_game",
     "random_conservative",
     "random_dirichlet",
+    "random_markov_game",
     "random_preferences",
     "random_robust_linear",
     "random_spd",
@@ -149,6 +155,7 @@ __all__ = [
     "recovering",
     "repeated_mixture",
     "replacement",
+    "risky_game",
     "riverswim",
     "rock_paper_scissors",
     "shifted_laplacian",

@@ -38,17 +38,18 @@ def growth(n_capital: int = 50, gamma: float = 0.95, depreciation: float = 0.1) 
     Returns
     -------
     ImplicitMDP
-        With the actions that leave at least a thousandth of the output to eat, and the hint that the
-        best k' does not fall with k.
+        With the actions that leave at least a thousandth of the output to eat, the hint that the best
+        k' does not fall with k, and the one that action values are concave in k' where V is.
 
     Notes
     -----
-    The hint holds for every V: for fixed z the successors depend on k' only, so increasing
+    The first hint holds for every V: for fixed z the successors depend on k' only, so increasing
     differences are those of r. With y(k) the resources, which increase with k, and b > a,
     log(y - b) - log(y - a) = log(1 - (b - a) / (y - a)) increases with y. The feasible k' are those
     up to y(k) less a thousandth of the output, which increases with k too. Below one grid step of
     capital nothing need be left: k' = the smallest capital is always feasible, because it is a tenth
-    of the steady state. Source: Brock and Mirman (1972); the monotone search of Gordon and Qiu (2018).
+    of the steady state. The second: r is concave in k', and the successors are the states (z', k').
+    Source: Brock and Mirman (1972); the monotone search of Gordon and Qiu (2018).
     """
     n = check_count("n_capital", n_capital, low=2)
     check_fraction("gamma", gamma)
@@ -79,4 +80,4 @@ def growth(n_capital: int = 50, gamma: float = 0.95, depreciation: float = 0.1) 
 
     # The difference is off by two units of the resources, relative to a consumption that may be small.
     error = 8 * 2.0**-53 * (float(flat.max()) / consumption[1] + bound) / bound
-    return ImplicitMDP(step, 2 * n, n, float(gamma), 2, 1.0, feasible, n, reward_error=error)
+    return ImplicitMDP(step, 2 * n, n, float(gamma), 2, 1.0, feasible, n, reward_error=error, concave_block=n)

@@ -26,6 +26,7 @@ from theoryrl.learners.baselines.bandits import (
     ThompsonSampling,
     TsallisINF,
 )
+from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.off_dynamics import (
     DRLSVIUCB,
     DRPVI,
@@ -63,6 +64,7 @@ from theoryrl.learners.baselines.recovering import (
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
@@ -135,6 +137,12 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    MEXGame,
+    MEXGameModelFree,
+    GreedyGame,
+    PosteriorGame,
+    NashVI,
+    VIULCB,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
@@ -161,6 +169,7 @@ __all__ = [
     "UCB1",
     "UCBVI",
     "VADRPVI",
+    "VIULCB",
     "AlwaysBaseline",
     "BinnedTsallisINF",
     "BlockingUCB",
@@ -172,17 +181,21 @@ __all__ = [
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GreedyGame",
     "GreedyOracle",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
     "LookaheadOracle",
+    "MEXGame",
+    "MEXGameModelFree",
     "NashEMA",
     "NashMD",
     "NashMDPG",
     "NashMP",
     "NashMPPG",
     "NashProx",
+    "NashVI",
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
@@ -190,6 +203,7 @@ __all__ = [
     "OracleMixture",
     "PeriodicOracle",
     "PeriodicUCB",
+    "PosteriorGame",
     "QueueSPO",
     "RandomOffsetsOracle",
     "RelaxationTuner",

@@ -15,6 +15,13 @@ from theoryrl.models.layouts import (
 )
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
+from theoryrl.models.markov_game import (
+    CandidateGame,
+    FiniteGameClass,
+    FiniteMemoryPolicy,
+    PolicyPair,
+    ZeroSumMarkovGame,
+)
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
@@ -36,12 +43,15 @@ from theoryrl.models.uncertainty import Uncertainty
 
 __all__ = [
     "AverageRewardMDP",
+    "CandidateGame",
     "ConservativeMDP",
     "ConstrainedMDP",
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
     "FiniteFunctionClass",
+    "FiniteGameClass",
+    "FiniteMemoryPolicy",
     "FiniteModelClass",
     "HistoryPolicy",
     "ImplicitMDP",
@@ -56,6 +66,7 @@ __all__ = [
     "OffsetSchedule",
     "PeriodicSchedule",
     "Policy",
+    "PolicyPair",
     "PreferenceGame",
     "PullSequence",
     "RecoveringBandit",
@@ -72,6 +83,7 @@ __all__ = [
     "TotalRewardMDP",
     "TrajectoryGame",
     "Uncertainty",
+    "ZeroSumMarkovGame",
     "discounted_from_toolbox",
     "from_gymnasium",
     "from_quantecon",

@@ -28,6 +28,13 @@ from theoryrl.models.episodic import EpisodicMDP, RewardNoise
 from theoryrl.models.hypotheses import FiniteFunctionClass, FiniteModelClass
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
+from theoryrl.models.markov_game import (
+    CandidateGame,
+    FiniteGameClass,
+    FiniteMemoryPolicy,
+    PolicyPair,
+    ZeroSumMarkovGame,
+)
 from theoryrl.models.offline import OfflineDataset
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
@@ -80,6 +87,11 @@ KINDS: Mapping[str, type[Any]] = {
         Uncertainty,
         TotalRewardMDP,
         TrajectoryGame,
+        ZeroSumMarkovGame,
+        FiniteGameClass,
+        CandidateGame,
+        FiniteMemoryPolicy,
+        PolicyPair,
     )
 }
 

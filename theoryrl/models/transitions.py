@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ class SparseTransitions(Frozen):
         """Bytes of the three arrays."""
         return int(self.probabilities.nbytes + self.next_states.nbytes + self.row_starts.nbytes)
 
-    @property
+    @cached_property
     def longest_row(self) -> int:
         """Largest number of stored successors of a pair."""
         return int(np.diff(self.row_starts).max())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import (
+    CandidateGame,
     ConservativeMDP,
     EpisodicMDP,
     LossTable,
@@ -16,6 +17,7 @@ from theoryrl.models import (
     RobustLinearMDP,
     StochasticBandit,
     TrajectoryGame,
+    ZeroSumMarkovGame,
 )
 from theoryrl.protocol.bandit import (
     ArmDecision,
@@ -36,7 +38,20 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.markov_game import (
+    GameDecision,
+    MarkovGameProblem,
+    MarkovGameSpec,
+)
 from theoryrl.protocol.off_dynamics import Approximation, OffDynamicsProblem, OffDynamicsSpec
+from theoryrl.protocol.opponents import (
+    BestResponder,
+    FixedOpponent,
+    FrequencyResponder,
+    GamePast,
+    Grudger,
+    Opponent,
+)
 from theoryrl.protocol.preference import (
     Duels,
     EquilibriumAudit,
@@ -60,6 +75,8 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
+    ZeroSumMarkovGame: (MarkovGameProblem, "markov-game"),
+    CandidateGame: (MarkovGameProblem.from_candidates, "candidate-game"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -115,6 +132,7 @@ __all__ = [
     "BanditObservation",
     "BanditProblem",
     "BanditSpec",
+    "BestResponder",
     "BlockDecision",
     "BlockPolicy",
     "Decision",
@@ -124,9 +142,17 @@ __all__ = [
     "EpisodicProblem",
     "EpisodicSpec",
     "EquilibriumAudit",
+    "FixedOpponent",
+    "FrequencyResponder",
+    "GameDecision",
+    "GamePast",
+    "Grudger",
     "Learner",
+    "MarkovGameProblem",
+    "MarkovGameSpec",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
+    "Opponent",
     "Outcome",
     "PreferenceDecision",
     "PreferenceProblem",

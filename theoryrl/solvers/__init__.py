@@ -9,6 +9,7 @@ from typing import Any
 from theoryrl._registry import Registry
 from theoryrl.models import (
     AverageRewardMDP,
+    CandidateGame,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
@@ -22,12 +23,14 @@ from theoryrl.models import (
     RobustMDP,
     TotalRewardMDP,
     TrajectoryGame,
+    ZeroSumMarkovGame,
 )
 from theoryrl.solvers import (
     average,
     coefficients,
     discounted,
     episodic,
+    markov_game,
     preference,
     recovering,
     relaxation,
@@ -59,6 +62,7 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.markov_game import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
@@ -135,6 +139,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         [
             ("policy-iteration", total.policy_iteration),
             ("interval-iteration", total.interval_iteration),
+            ("optimistic-value-iteration", total.optimistic_value_iteration),
         ],
     ),
     ConstrainedMDP: Registry("method", [("linear-program", constrained_linear_program)]),
@@ -152,7 +157,17 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
         "method",
         [("newton", preference.regularized_equilibrium), ("mirror-prox", preference.mirror_prox_equilibrium)],
     ),
-    MatrixGame: Registry("method", [("linear-program", preference.matrix_game_equilibrium)]),
+    MatrixGame: Registry(
+        "method",
+        [("linear-program", preference.matrix_game_equilibrium), ("simplex", markov_game.small_matrix_game)],
+    ),
+    ZeroSumMarkovGame: Registry(
+        "method",
+        [
+            (name, partial(markov_game.markov_game_equilibrium, method=name))
+            for name in ("simplex", "linear-program")
+        ],
+    ),
     TrajectoryGame: Registry("method", [("linear-program", trajectory_winner)]),
 }
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
@@ -165,7 +180,7 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     ----------
     model
         A model of one of the types in `METHODS`, or a `ConservativeMDP` (whose unconstrained optimum
-        is returned).
+        is returned), or a `CandidateGame` (whose true game is solved).
     method
         Key of a solver for that type of model, or ``"auto"``.
     options
@@ -187,6 +202,8 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     """
     if isinstance(model, ConservativeMDP):
         model = model.mdp
+    if isinstance(model, CandidateGame):
+        model = model.game
     if type(model) not in METHODS:
         raise TypeError(f"solve takes a model of theoryrl.models; got {type(model).__name__}")
     methods = METHODS[type(model)]
@@ -234,6 +251,7 @@ __all__ = [
     "trajectory_winner",
     *coefficients.__all__,
     *episodic.__all__,
+    *markov_game.__all__,
     *robust.__all__,
     *preference.__all__,
     *recovering.__all__,

@@ -224,13 +224,14 @@ def _widened(
     """Return v + eps w for the first eps = excess, 4 excess, ... that makes it a bound, or infinity."""
     for _ in range(tries):
         u = v + excess * w
-        if _strictly_above(problem, u, problem.residuals(u, choice)):
+        if strictly_above(problem, u, problem.residuals(u, choice)):
             return np.asarray(u + 2 * UNIT * np.abs(u))
         excess *= 4
     return np.full(problem.n, np.inf)
 
 
-def _strictly_above(problem: Quotient, u: np.ndarray, found: Residuals) -> bool:
+def strictly_above(problem: Quotient, u: np.ndarray, found: Residuals) -> bool:
+    """Return whether u is proven to exceed T u everywhere, given the residuals of u."""
     return bool((u >= problem.stay).all() and (found.high < 0).all())
 
 

@@ -14,7 +14,7 @@ def surely_reaching(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (states from where some policy reaches `goal` surely, the actions that stay among them).
 
-    Source: Baier and Katoen (2008), algorithm 45. Actions in the goal are kept, whatever they do.
+    Source: Baier and Katoen (2008), chapter 10. Actions in the goal are kept, whatever they do.
     """
     kept = np.ones(mdp.n_states, dtype=np.bool_)
     active = active.copy()

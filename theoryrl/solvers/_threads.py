@@ -7,6 +7,7 @@ result per index gives the same bits for any number of threads.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -17,6 +18,10 @@ SMALLEST_PART = 200_000
 """Multiplications below which a second thread costs more than it saves (about 100 microseconds)."""
 
 
+PIECES = 4
+"""Pieces per thread: one that is held up by other programs leaves its pieces to the others."""
+
+
 def available_threads() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -25,7 +30,7 @@ def available_threads() -> int:
 
 
 def in_parts(kernel: Callable[..., Any], size: int, work: float, threads: int, *arguments: Any) -> None:
-    """Call kernel(*arguments, low, high) on consecutive parts of [0, size).
+    """Call kernel(*arguments, low, high) on consecutive pieces of [0, size).
 
     Parameters
     ----------
@@ -36,19 +41,31 @@ def in_parts(kernel: Callable[..., Any], size: int, work: float, threads: int, *
     work
         Multiplications of the whole range, which decide whether threads pay.
     threads
-        Largest number of parts.
+        Largest number of threads.
     """
     parts = max(1, min(threads, size, int(work // SMALLEST_PART)))
     if parts == 1:
         kernel(*arguments, 0, size)
         return
-    cuts = [size * part // parts for part in range(parts + 1)]
-    running = [_pool(os.getpid()).submit(kernel, *arguments, low, high) for low, high in pairwise(cuts[1:])]
+    pieces = min(size, PIECES * parts)
+    todo = deque(pairwise([size * piece // pieces for piece in range(pieces + 1)]))
+
+    def run() -> None:
+        while todo:
+            try:
+                low, high = todo.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            kernel(*arguments, low, high)
+
+    helpers = [_pool(os.getpid()).submit(run) for _ in range(parts - 1)]
     try:
-        kernel(*arguments, cuts[0], cuts[1])
+        run()
     finally:
-        for future in running:
-            future.result()
+        todo.clear()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
 
 
 @cache

@@ -3,7 +3,7 @@
 An *end component* is a set of states, and of actions in each, that leads nowhere else and in which
 every state can be reached from every other. The long-run behaviour of any policy is decided in the
 maximal ones: with probability one a process stays in one of them from some time on, whatever is done
-(de Alfaro 1997, theorem 3.2). In the language of Puterman (1994, section 8.3), a model is *weakly
+(de Alfaro 1997). In the language of Puterman (1994, chapter 8), a model is *weakly
 communicating* if there is exactly one, and *communicating* if that one holds every state.
 """
 

@@ -113,6 +113,22 @@ def test_hitting_times_and_the_diameter_lie_within_their_bounds(recipe, seed):
         assert found.gap <= 1e-8 * max(1.0, found.value[np.isfinite(found.value)].max())
 
 
+@pytest.mark.parametrize("stored", ["dense", "sparse"])
+def test_the_compiled_diameter_is_that_of_the_general_path(stored, monkeypatch):
+    from theoryrl.solvers.average import times
+
+    for seed in range(3):
+        mdp = average_mdp(seed=seed, S=12, A=3, kind="dense", sign=1, stored=stored, masked=False)
+        fast = diameter(mdp)
+        monkeypatch.setattr(times, "SMALL", 0)
+        slow = diameter(mdp)
+        monkeypatch.undo()
+        assert (fast.source, fast.target) == (slow.source, slow.target)
+        assert fast.lower <= slow.upper
+        assert slow.lower <= fast.upper
+        assert fast.upper - fast.lower <= 1e-10 * fast.value
+
+
 def test_known_diameters():
     cycle = AverageRewardMDP(np.roll(np.eye(7), 1, axis=1)[:, None, :], np.zeros((7, 1)))
     assert diameter(cycle).value == pytest.approx(6.0, rel=1e-12)

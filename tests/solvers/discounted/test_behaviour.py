@@ -1,5 +1,7 @@
 """How the discounted solvers behave: invariances, threads, interrupts, refusals."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -254,3 +256,32 @@ def test_krylov_and_lu_agree_on_random_systems():
         assert succeeded
         # The inverse has a norm of at most 1 / (1 - gamma).
         assert np.abs(x - solve_directly(mdp.P, actions, 0.99, b)).max() <= 100 * 1e-10 + 1e-10
+
+
+@pytest.mark.parametrize(
+    "method", ["value-iteration", "gauss-seidel", "anderson", "modified-policy-iteration"]
+)
+@pytest.mark.parametrize("shape", ["dense", "sparse", "one action"])
+def test_no_method_that_sweeps_copies_the_transitions(method, shape):
+    """With one action, a copy of the policy's rows would be a copy of the model."""
+    rng = np.random.default_rng(0)
+    S, A, b = {"dense": (300, 8, 300), "sparse": (2000, 3, 60), "one action": (2000, 1, 180)}[shape]
+    if shape == "dense":
+        mdp = DiscountedMDP(random_rows(rng, (S, A, S), False), rng.random((S, A)), 0.9)
+        size = mdp.P.nbytes
+    else:
+        rows = csr_array(
+            (np.full(S * A * b, 1 / b), rng.integers(S, size=S * A * b), np.arange(0, S * A * b + 1, b)),
+            shape=(S * A, S),
+        )
+        mdp = DiscountedMDP(rows, rng.random((S, A)), 0.9)
+        size = mdp.P.nbytes
+    solve(mdp, method, tol=1e-6)
+    tracemalloc.start()
+    try:
+        solve(mdp, method, tol=1e-6)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Forty vectors of S numbers: Anderson keeps eighteen, and stacks half of them.
+    assert peak <= 40 * 8 * S + 6 * mdp.r.nbytes < 0.25 * size

@@ -115,6 +115,65 @@ def test_a_false_hint_would_give_a_wrong_answer():
     assert solve(lying).upper[1] < solve(honest).lower[1]
 
 
+@pytest.mark.parametrize("n", [2, 3, 17, 64])
+def test_the_concave_search_finds_the_maximum_for_any_values(n):
+    """Brute force over all feasible actions, for h that are concave, nearly so, and not at all."""
+    model = dataclasses.replace(growth(n), monotone_block=0)
+    full = dataclasses.replace(model, concave_block=0)
+    rng = np.random.default_rng(n)
+    level = np.tile(np.sqrt(np.arange(n)), 2)
+    fast, slow = _implicit.Implicit(model), _implicit.Implicit(full)
+    for noise in (0.0, 1e-15, 1e-9, 1e-4, 0.01, 1.0, 1e4):
+        h = level + noise * rng.normal(size=2 * n)
+        found, best = np.empty(2 * n), np.empty(2 * n)
+        actions = np.empty(2 * n, dtype=np.int64)
+        fast.bellman(h, np.inf, found, actions)
+        slow.bellman(h, np.inf, best, actions.copy())
+        assert (np.abs(found - best) <= fast.backup_error(h)).all()
+
+
+def test_the_concave_majorant_is_as_far_away_as_it_is_said_to_be():
+    from theoryrl.solvers.discounted._kernels import concave_excess
+
+    assert concave_excess(np.sqrt(np.arange(50.0)), 50) == 0.0
+    assert concave_excess(np.arange(9.0) ** 2, 9) == 16.0  # the chord at t = 4, less 16
+    assert concave_excess(np.tile(np.arange(5.0), 3), 5) == 0.0  # each block on its own
+    assert concave_excess(np.tile(np.arange(5.0), 3), 15) > 3.0
+
+
+@pytest.mark.parametrize("method", METHODS[ImplicitMDP])
+def test_concavity_alone_gives_the_answers_of_the_tables(method, model, tables):
+    answer = solve(dataclasses.replace(model, monotone_block=0), method, tol=TOL)
+    exact = solve(tables, "linear-program", tol=TOL)
+    assert (answer.lower <= exact.upper).all()
+    assert (exact.lower <= answer.upper).all()
+
+
+def test_false_hints_of_concavity_are_found_out_and_would_be_believed():
+    @numba.njit
+    def convex(s, a, next_states, probabilities):
+        next_states[0], probabilities[0] = a, 1.0
+        return 1, 0.01 * a * a
+
+    @numba.njit
+    def jumping(s, a, next_states, probabilities):
+        next_states[0], probabilities[0] = (3 * a) % 5, 1.0
+        return 1, 0.0
+
+    @numba.njit
+    def two_peaks(s, a, next_states, probabilities):
+        next_states[0], probabilities[0] = 0, 1.0
+        return 1, 0.5 if a == 0 else (1.0 if a == 4 else 0.0)
+
+    for step in (convex, jumping, two_peaks):
+        with pytest.raises(ValueError, match="no concave action values at s = 0"):
+            ImplicitMDP(step, 5, 5, 0.9, 1, 1.0, concave_block=5).check_hint()
+    # The mutant that the check is for: values have fallen after the first peak, and the other is missed.
+    lying = ImplicitMDP(two_peaks, 5, 5, 0.5, 1, 1.0, concave_block=5)
+    honest = dataclasses.replace(lying, concave_block=0)
+    assert solve(lying).upper[0] < solve(honest).lower[0]
+
+
 def test_threads_do_not_change_a_bit(monkeypatch, model):
     from theoryrl.solvers import _threads
 

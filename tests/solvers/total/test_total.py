@@ -14,7 +14,7 @@ INF = np.inf
 
 
 def attempt(method, mdp):
-    options = {"max_sweeps": 500} if method == "interval-iteration" else {}
+    options = {} if method == "policy-iteration" else {"max_sweeps": 500}
     try:
         return solve(mdp, method, **options)
     except NotConvergedError as stopped:
@@ -104,7 +104,62 @@ def test_a_gain_for_ever_among_costs_is_refused():
 
 def test_a_larger_grid_agrees_between_methods():
     mdp = path_grid(width=25, height=20, slip=0.3)
-    first, second = total.policy_iteration(mdp), total.interval_iteration(mdp)
-    assert (first.lower <= second.upper).all()
-    assert (second.lower <= first.upper).all()
+    first = total.policy_iteration(mdp)
     assert first.gap <= 1e-9
+    for method in (total.interval_iteration, total.optimistic_value_iteration):
+        second = method(mdp)
+        assert (first.lower <= second.upper).all()
+        assert (second.lower <= first.upper).all()
+
+
+def test_a_guess_that_is_too_low_is_never_taken_for_a_bound():
+    """Rises of 2^-12 per sweep go on for thousands of sweeps: the first guesses are all wrong."""
+    P = np.zeros((3, 1, 3))
+    P[0, 0, 0], P[0, 0, 1], P[1, 0, 2], P[2, 0, 2] = 1 - 2.0**-12, 2.0**-12, 1.0, 1.0
+    mdp = TotalRewardMDP(P, [[0.0], [1.0], [0.0]])
+    solution = total.optimistic_value_iteration(mdp, tol=1e-3)
+    assert solution.lower[0] <= 1.0 <= solution.upper[0]
+    assert solution.gap <= 2e-3
+
+
+@pytest.mark.parametrize("method", METHODS[TotalRewardMDP])
+@pytest.mark.parametrize("seed", range(4))
+def test_scale_relabelling_copies_and_shaping_change_the_total_as_they_should(method, seed):
+    """A shift of rewards is no invariance here: it adds the expected number of steps."""
+    rng = np.random.default_rng(seed)
+    S, A, tol = 5, 2, 1e-7
+    P = rng.dirichlet(np.full(S, 0.5), size=(S, A))
+    P[:, :, -1] += 0.2
+    P[-1] = np.eye(S)[-1]
+    P /= P.sum(axis=-1, keepdims=True)
+    r = -rng.random((S, A)) - 0.1
+    r[-1] = 0.0
+
+    def total_of(P, r):
+        return solve(TotalRewardMDP(P, r), method, tol=tol).value
+
+    def close(first, second, scale=1.0):
+        np.testing.assert_allclose(first, second, rtol=0, atol=(1 + scale) * tol)
+
+    value = total_of(P, r)
+    close(total_of(P, 3 * r), 3 * value, 3.0)
+    order = rng.permutation(S)
+    close(total_of(P[order][:, :, order], r[order]), value[order])
+    close(total_of(P[:, [0, 1, 1, 0]], r[:, [0, 1, 1, 0]]), value)
+    split = np.concatenate([P, 0.75 * P[..., :1]], axis=2)
+    split[..., 0] *= 0.25
+    close(
+        total_of(np.concatenate([split, split[:1]]), np.concatenate([r, r[:1]])), np.append(value, value[0])
+    )
+    potential = np.append(0.05 * rng.random(S - 1), 0.0)
+    close(total_of(P, r + P @ potential - potential[:, None]), value - potential)
+
+
+@pytest.mark.parametrize("method", METHODS[TotalRewardMDP])
+def test_rare_ends_and_near_decompositions_are_proven_or_said_not_to_be(method):
+    """A step ends with probability 2^-k: the total is -2^k, and rounding is that much larger."""
+    for k in (4, 10, 30):
+        P = np.zeros((2, 1, 2))
+        P[0, 0, 0], P[0, 0, 1], P[1, 0, 1] = 1 - 2.0**-k, 2.0**-k, 1.0
+        solution = attempt(method, TotalRewardMDP(P, [[-1.0], [0.0]]))
+        assert solution.lower[0] <= -(2.0**k) <= solution.upper[0]

@@ -3,15 +3,20 @@
 ======================  =========================================================================
 solve for the gain      `auto`, `policy_iteration`, `multichain_policy_iteration`,
                         `relative_value_iteration`, `linear_program`
+choose among optima     `bias_optimal_policy`
 judge a policy          `gain_and_bias`, `bias_span`, `stationary_distributions`, `mixing_time`
 measure the model       `hitting_times`, `diameter`, and `theoryrl.solvers.communicating_classes`
 ======================  =========================================================================
+
+Every bound is derived in the module that computes it; sources say where a method comes from, and in
+Puterman (1994) which chapter treats it. Theorem numbers are left out, as they were not looked up.
 
 Solvers of models whose transitions are only known to lie in a set have their own file beside these.
 """
 
 from theoryrl.solvers.average.auto import auto
 from theoryrl.solvers.average.bias import bias_span, gain_and_bias
+from theoryrl.solvers.average.bias_optimal import bias_optimal_policy
 from theoryrl.solvers.average.linear_program import linear_program
 from theoryrl.solvers.average.multichain import multichain_policy_iteration
 from theoryrl.solvers.average.policy_iteration import policy_iteration
@@ -33,6 +38,7 @@ __all__ = [
     "StationaryLaws",
     "TimeSolution",
     "auto",
+    "bias_optimal_policy",
     "bias_span",
     "diameter",
     "gain_and_bias",

@@ -5,7 +5,7 @@ In a communicating class C with its inner actions, whatever h is,
     min_C (max_a r + P h - h)  <=  g_C  <=  max_C (max_a r + P h - h):
 
 the greedy policy earns at least the left side in each step but for a telescoping sum, no policy more
-than the right side (Odoni 1969; Puterman 1994, theorem 8.5.5). The optimal gain of the whole model is then
+than the right side (Odoni 1969; Puterman 1994, chapter 8). The optimal gain of the whole model is then
 
     g(s) = max over policies of E_s[ g_C of the class C in which the process stays ],
 

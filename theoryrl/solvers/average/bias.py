@@ -35,6 +35,6 @@ def bias_span(mdp: AverageRewardMDP, policy: MarkovPolicy | None = None) -> tupl
     """Return proven bounds on max h - min h of the bias of a policy (default: an optimal one).
 
     In a communicating model with rewards in [0, 1] the span of an optimal bias is at most the diameter
-    (Bartlett and Tewari 2009, theorem 4).
+    (Bartlett and Tewari 2009).
     """
     return gain_and_bias(mdp, policy).span

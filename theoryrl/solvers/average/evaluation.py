@@ -4,8 +4,8 @@ With the recurrent classes C of the chain, p_C(s) the chance to end in C, and D 
 
     g(s) = sum_C p_C(s) g_C,    g_C = pi_C . r,    h = D r,
 
-and they solve g = P g, g + h = r + P h, with pi_C . h = 0 in every class (Puterman 1994, theorem
-8.2.6 and appendix A).
+and they solve g = P g, g + h = r + P h, with pi_C . h = 0 in every class (Puterman 1994, chapter
+8 and appendix A).
 
 Certificate. In a class, any h' gives min rho <= g_C <= max rho for rho = r + P h' - h'. Its error
 e = h - h' solves Poisson's equation for rho, so that for the anchor z of the class::

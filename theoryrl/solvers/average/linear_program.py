@@ -8,7 +8,7 @@ The program is::
                v(s) >= sum_t P(t | s, a) v(t)                   for all s and a.
 
 The duals of the first rows are the long-run frequencies x(s, a) of an optimal policy within each class.
-This is the multichain program of Puterman (1994, section 9.3) with one gain for each communicating
+This is the multichain program of Puterman (1994, chapter 9) with one gain for each communicating
 class instead of one for each state, which is what makes its bounds provable: h bounds each g_C from
 above, the evaluation of the policy x / sum_a x from below.
 """

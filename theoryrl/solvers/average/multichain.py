@@ -2,7 +2,7 @@ r"""Howard's policy iteration for models whose gain differs between states.
 
 Evaluate gain g and bias h of a policy, whatever its recurrent classes. Improve first by where it
 leads, max_a sum_t P(t | s, a) g(t); where no state can improve so, improve by max_a r + P h among the
-actions with the largest P g. It ends at an optimal policy (Howard 1960; Puterman 1994, section 9.2, with
+actions with the largest P g. It ends at an optimal policy (Howard 1960; Puterman 1994, chapter 9, with
 the bias normalised as by Veinott).
 
 The comparisons of P g are made up to rounding, which is why the answer is not taken on trust: its h

@@ -24,6 +24,7 @@ from theoryrl.solvers import _row_kernels
 from theoryrl.solvers._chain_systems import PoissonSystem, differences, submatrix
 from theoryrl.solvers._rows import actions_chain
 from theoryrl.solvers.average._certificate import ClassBounds, Setting
+from theoryrl.solvers.average._small import solve_small
 from theoryrl.solvers.average.evaluation import frequent_states
 from theoryrl.solvers.average.solution import GainSolution
 from theoryrl.solvers.classes import closed_classes
@@ -65,6 +66,9 @@ def policy_iteration(
     check_type("mdp", mdp, AverageRewardMDP)
     check_tolerance(tol)
     check_count("max_iterations", max_iterations)
+    small = solve_small(mdp, tol, max_iterations) if on_sweep is None else None
+    if small is not None:
+        return small
     setting = Setting(mdp)
     search = PolicySearch(setting)
     # Several classes are joined by further rounding, for which some of the tolerance is left.

@@ -4,7 +4,7 @@ r"""Relative value iteration, in every communicating class at once.
 
 which is value iteration for P' = step P + (1 - step) I: staying with some probability leaves every gain
 as it is, divides the bias by `step`, and makes periodic chains aperiodic, so that the differences
-converge to the gain (Schweitzer 1971; Puterman 1994, section 8.5.4). The bounds of Odoni (1969) are
+converge to the gain (Schweitzer 1971; Puterman 1994, chapter 8). The bounds of Odoni (1969) are
 read off the model itself in every sweep.
 """
 

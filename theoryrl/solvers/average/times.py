@@ -20,10 +20,13 @@ from theoryrl.models import AverageRewardMDP, DeterministicPolicy, DiscountedMDP
 from theoryrl.models._validation import check_type, index_array
 from theoryrl.solvers._quotient import Quotient, improve_choice
 from theoryrl.solvers._reach import surely_reaching
-from theoryrl.solvers._rows import Attractor
+from theoryrl.solvers._rows import Attractor, Rows
+from theoryrl.solvers.average import _small_kernels
 from theoryrl.solvers.classes import EndComponents, communicating_classes
 from theoryrl.solvers.solution import Solution
 
+SMALL = 400
+"""States up to which the chains of the diameter are written as dense matrices."""
 AnyMDP = AverageRewardMDP | DiscountedMDP | TotalRewardMDP
 """Times depend on the transitions only."""
 
@@ -128,8 +131,9 @@ def diameter(mdp: AnyMDP) -> Diameter:
 
     Notes
     -----
-    One policy iteration per target: O(S) linear systems of S unknowns, times a few. A model that is
-    not communicating has an infinite diameter, which is known without solving anything.
+    One policy iteration per target: O(S) linear systems of S unknowns, times a few; those of a model of
+    at most `SMALL` states are solved in one compiled call. A model that is not communicating has an
+    infinite diameter, which is known without solving anything.
     """
     check_type("mdp", mdp, AverageRewardMDP, DiscountedMDP, TotalRewardMDP)
     S = mdp.n_states
@@ -137,6 +141,12 @@ def diameter(mdp: AnyMDP) -> Diameter:
     attract = Attractor(mdp)
     if S > 1 and not parts.is_communicating:
         return _infinite(mdp, attract)
+    if 1 < S <= SMALL:
+        rows = Rows.of(mdp)
+        low, high, start, end = _small_kernels.longest_way(rows.P, mdp.mask, rows.unit, rows.tau)
+        if high < np.inf:
+            low, high = low * (1 - 2.0**-51), high * (1 + 2.0**-51)
+            return Diameter((low + high) / 2, low, high, int(start), int(end))
     best = Diameter(0.0, 0.0, 0.0, 0, 0)
     lower, upper = 0.0, 0.0
     for target in range(S if S > 1 else 0):

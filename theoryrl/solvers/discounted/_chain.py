@@ -5,6 +5,9 @@ one Gauss-Seidel step as right preconditioner. The states are renumbered so that
 successors wherever the policy's graph allows it (a depth-first search): the Gauss-Seidel step then
 solves chains and grids almost exactly, and what remains are the edges that close cycles.
 
+Either one holds the rows of one policy, the A-th part of the model, in its own order; all sweeps read
+the model in place.
+
 Nothing here is trusted for more than speed: the certificate comes from the Bellman sweep that follows.
 """
 
@@ -17,8 +20,8 @@ from scipy import linalg, sparse
 from scipy.sparse.linalg import splu
 
 from theoryrl.models import SparseTransitions
+from theoryrl.solvers._rows import select_rows
 from theoryrl.solvers.discounted import _kernels
-from theoryrl.solvers.discounted._operators import copy_policy_rows
 
 Rows: TypeAlias = np.ndarray | SparseTransitions
 RESTART = 24
@@ -36,8 +39,7 @@ def policy_matrix(P: Rows, actions: np.ndarray) -> Any:
     S = actions.size
     if not isinstance(P, SparseTransitions):
         return P[np.arange(S), actions]
-    starts, successors, weights = copy_policy_rows(P, actions)
-    return sparse.csr_array((weights, successors, starts), shape=(S, S))
+    return select_rows(P, np.arange(S) * P.n_actions + actions)
 
 
 def solve_directly(P: Rows, actions: np.ndarray, gamma: float, b: np.ndarray) -> np.ndarray:
@@ -75,14 +77,20 @@ class SparseChain:
     """A = I - gamma P_pi in depth-first order, split into its lower part, diagonal and upper part."""
 
     def __init__(self, P: SparseTransitions, actions: np.ndarray, gamma: float) -> None:
-        S = actions.size
-        starts, successors, weights = copy_policy_rows(P, actions)
-        self.order = np.empty(S, dtype=np.int32)
-        _kernels.depth_first_order(starts, successors, self.order)
-        columns, entries = np.empty_like(successors), np.empty_like(weights)
-        self.parts = np.empty_like(starts), np.empty(S, dtype=starts.dtype), columns, entries
-        self.diagonal = np.empty(S)
-        _kernels.split_rows(starts, successors, weights, gamma, self.order, *self.parts, self.diagonal)
+        S, A = actions.size, P.n_actions
+        rows = np.arange(S) * A + actions
+        stored = int((P.row_starts[rows + 1] - P.row_starts[rows]).sum(dtype=np.int64))
+        kind = P.row_starts.dtype
+        self.order, self.diagonal = np.empty(S, dtype=np.int32), np.empty(S)
+        _kernels.depth_first_order(P.row_starts, P.next_states, actions, A, self.order)
+        self.parts = (
+            np.empty(S + 1, dtype=kind),
+            np.empty(S, dtype=kind),
+            np.empty(stored, dtype=P.next_states.dtype),
+            np.empty(stored),
+        )
+        model = P.probabilities, P.next_states, P.row_starts
+        _kernels.split_rows(model, actions, A, gamma, self.order, *self.parts, self.diagonal)
 
     def enter(self, b: np.ndarray) -> np.ndarray:
         """Return a vector in the chain's own numbering."""
@@ -110,8 +118,8 @@ class DenseChain:
         self.P, self.gamma = P[np.arange(actions.size), actions], gamma
 
     def enter(self, b: np.ndarray) -> np.ndarray:
-        """Return the vector itself."""
-        return b
+        """Return a copy of the vector."""
+        return b.copy()
 
     def precondition(self, v: np.ndarray, z: np.ndarray) -> None:
         """Write v."""
@@ -141,18 +149,18 @@ def solve_by_gmres(
     """Return x, and whether its residual has a 2-norm of at most `target` within `longest` steps."""
     residual = system.enter(b)
     x, z, product = np.zeros_like(residual), np.empty_like(residual), np.empty_like(residual)
-    norm, steps = float(np.linalg.norm(residual)), 0
+    norm, steps = _kernels.euclidean_norm(residual), 0
     while norm > target and steps < longest:
         taken, direction = _cycle(system, residual / norm, target / norm, min(RESTART, longest - steps))
         steps += taken
         direction *= norm
         system.precondition(direction, z)
         system.multiply(direction, z, product)
-        before, norm = norm, float(np.linalg.norm(residual - product))
+        residual -= product
+        before, norm = norm, _kernels.euclidean_norm(residual)
         if norm >= before:
             break
         x += z
-        residual = residual - product
         if norm > STAGNATION * before:
             break
     return system.leave(x), norm <= target

@@ -11,6 +11,7 @@ from theoryrl._numba import run_time_kernel
 from theoryrl.models import ImplicitMDP
 from theoryrl.solvers._threads import available_threads, in_parts
 from theoryrl.solvers.discounted import _implicit_kernels as kernels
+from theoryrl.solvers.discounted._kernels import UNIT, concave_excess, largest_size
 from theoryrl.solvers.discounted._operators import PolicyBackup
 from theoryrl.solvers.solution import rounding_unit
 
@@ -19,7 +20,18 @@ PIECE = 4096
 
 
 class Implicit:
-    """The backups of an `ImplicitMDP`.
+    r"""The backups of an `ImplicitMDP`.
+
+    What the hint of concavity skips. Let g be a function that is concave in each block of states, with h
+    <= g <= h + d (`_kernels.concave_excess` finds the smallest but for rounding). By the promise Q_g(s,
+    .) is concave, and Q_h <= Q_g <= Q_h + gamma d. Let w be an action that was looked at, x > w another,
+    and q the computed values, which are off by at most e. If q(x) + gamma d + 2 e <= q(w), then
+
+        Q_g(x) <= q(x) + e + gamma d <= q(w) - e <= Q_g(w),
+
+    so that Q_g does not rise beyond x, and Q_h(y) <= Q_g(y) <= Q_g(x) <= q(w) - e for every y >= x: no
+    such action is better than w. The mirror image holds on the other side. Nothing is asked of h: where
+    it is far from concave, d is large and more actions are looked at.
 
     Parameters
     ----------
@@ -36,17 +48,30 @@ class Implicit:
         self.threads = available_threads() if threads is None else threads
         self.feasible = _every_action(mdp.n_actions) if mdp.feasible is None else mdp.feasible
         self.starts = _pieces(mdp.n_states, mdp.monotone_block) if mdp.monotone_block else None
+        concave = mdp.concave_block and self.starts is None
+        self.guess = np.zeros(mdp.n_states, dtype=np.int64) if concave else None
 
-    def bellman(self, h: np.ndarray, margin: float, W: np.ndarray, actions: np.ndarray) -> None:
+    def bellman(self, h: np.ndarray, margin: float | None, W: np.ndarray, actions: np.ndarray) -> None:
         """Write max_a Q(s, a) and the maximisers; no action is forgotten, which would need memory."""
         mdp, S = self.mdp, self.n_states
         common = mdp.step, self.feasible, mdp.max_successors, self.gamma, h
         work = float(S) * mdp.max_successors
+        if self.guess is not None:
+            arguments = *common, self._drop(h), self.guess, W, actions
+            in_parts(kernels.bellman_concave, S, 8 * work, self.threads, *arguments)
+            self.guess[:] = actions
+            return
         if self.starts is None:
             in_parts(kernels.bellman, S, work * self.n_actions, self.threads, *common, W, actions)
             return
         pieces = self.starts.size - 1
         in_parts(kernels.bellman_monotone, pieces, 12 * work, self.threads, *common, self.starts, W, actions)
+
+    def _drop(self, h: np.ndarray) -> float:
+        """Return by how much an action value must have fallen: gamma d + 2 e, with rounding."""
+        size = largest_size(h)
+        excess = concave_excess(h, self.mdp.concave_block) + 16 * UNIT * size
+        return self.gamma * (1 + self.row_sum_error) * excess * (1 + 8 * UNIT) + 2 * self._value_error(size)
 
     def policy(self, actions: np.ndarray) -> PolicyBackup:
         """Return the function that writes Q_h(s, actions[s]) into W."""
@@ -70,13 +95,16 @@ class Implicit:
         be worse than the best by 2 e, and a search that trusts it loses at most as much again
         (increasing differences), so d levels of halving lose at most 2 e (d + 1).
         """
-        largest = max(float(h.max()), -float(h.min()))
-        size = self.mdp.reward_bound + (1 + self.row_sum_error) * largest
-        one = rounding_unit(self.mdp.max_successors + 3) * size * (1 + 1e-12) + self.mdp.reward_error
+        one = self._value_error(largest_size(h))
         if self.starts is None:
             return one
         levels = int(np.diff(self.starts).max()).bit_length()
         return one * (2 * (levels + 1) + 1)
+
+    def _value_error(self, largest: float) -> float:
+        """Bound the error of one computed action value."""
+        size = self.mdp.reward_bound + (1 + self.row_sum_error) * largest
+        return rounding_unit(self.mdp.max_successors + 3) * size * (1 + 1e-12) + self.mdp.reward_error
 
 
 def _every_action(n_actions: int) -> Callable[..., Any]:

@@ -67,6 +67,50 @@ def bellman_monotone(step, feasible, width, gamma, h, starts, W, actions, low, h
 
 
 @run_time_kernel
+def best_of_concave(step, s, first, last, start, drop, gamma, h, next_states, probabilities):
+    """Return the largest action value, and where it is first attained among those that are looked at.
+
+    Climbs from `start` by doubling strides, then goes on to either side until a value has fallen by
+    `drop`: none beyond can be larger.
+    """
+    peak = min(max(start, first), last)
+    best = action_value(step, s, peak, gamma, h, next_states, probabilities)
+    for side in (1, -1):
+        stride = 1
+        while stride >= 1:
+            a = peak + side * stride
+            if first <= a <= last:
+                value = action_value(step, s, a, gamma, h, next_states, probabilities)
+                if value > best:
+                    best, peak = value, a
+                    stride *= 2
+                    continue
+            stride //= 2
+    chosen = peak
+    for side in (1, -1):
+        a = peak + side
+        while first <= a <= last:
+            value = action_value(step, s, a, gamma, h, next_states, probabilities)
+            if value > best or (value == best and a < chosen):
+                best, chosen = value, a
+            elif value + drop <= best:
+                break
+            a += side
+    return best, chosen
+
+
+@run_time_kernel
+def bellman_concave(step, feasible, width, gamma, h, drop, guess, W, actions, low, high):
+    """One Bellman sweep where action values are concave in the action, but for `drop`."""
+    next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
+    for s in range(low, high):
+        first, end = feasible(s)
+        W[s], actions[s] = best_of_concave(
+            step, s, first, end - 1, guess[s], drop, gamma, h, next_states, probabilities
+        )
+
+
+@run_time_kernel
 def policy_backup(step, width, gamma, policy, h, W, low, high):
     """W(s) = Q_h(s, policy(s))."""
     next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)

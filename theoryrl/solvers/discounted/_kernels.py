@@ -12,6 +12,7 @@ from numba import types
 from numba.extending import overload
 
 from theoryrl._numba import kernel, scalar_kernel, threaded_kernel
+from theoryrl.solvers._fetch import fetch
 
 
 def expected(P: Any, row: int, h: Any) -> float:
@@ -28,6 +29,11 @@ DENSE: Any = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 SPARSE: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 """Sums over few successors stay scalar: vector instructions that gather are slower than loads. Indices
 are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for."""
+
+
+UNIT = 2.0**-53
+AHEAD = 16
+"""How many states ahead the row of the action that is read first is asked for."""
 
 
 @overload(expected, jit_options=DENSE)
@@ -80,27 +86,57 @@ def _sparse_expected_elsewhere(P, row, h, s):
     return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
 
 
+def fetch_row(P: Any, row: int) -> None:
+    """Ask for the memory of a row that is needed soon, where it is too short to be foreseen."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(fetch_row)
+def _fetch_row(P, row):
+    def dense(P, row):
+        pass
+
+    def sparse(P, row):
+        probabilities, next_states, row_starts = P
+        start, end = np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])
+        if end > start:
+            fetch(probabilities, start)
+            fetch(probabilities, end - np.uintp(1))
+            fetch(next_states, start)
+            fetch(next_states, end - np.uintp(1))
+
+    return inspect.unwrap(sparse if isinstance(P, types.BaseTuple) else dense)
+
+
 @threaded_kernel
-def bellman(P, r, active, gamma, h, margin, W, actions, low, high):
+def bellman(P, r, active, gamma, h, margin, rise, ceiling, last, W, actions, low, high):
     """W(s) = max_a r(s, a) + gamma (P h)(s, a) over active actions, and the first maximiser.
 
-    Actions that are more than `margin` worse than the best are deactivated.
+    ceiling[s, a] + rise bounds the action value from above; the row of an action whose bound is below
+    the value of another one is not read. last[s] is the action that is read first. Actions that are more
+    than `margin` worse than the best are deactivated.
     """
     A = r.shape[1]
-    Q = np.empty(A)
     for s in range(low, high):
-        best, first = -np.inf, -1
+        if s + AHEAD < high:
+            fetch_row(P, (s + AHEAD) * A + last[s + AHEAD])
+        first = last[s]
+        kept = first
+        value = r[s, kept] + gamma * expected(P, s * A + kept, h)
+        best = value
         for a in range(A):
-            Q[a] = -np.inf
-            if active[s, a]:
-                Q[a] = r[s, a] + gamma * expected(P, s * A + a, h)
-                if Q[a] > best:
-                    best, first = Q[a], a
+            bound = ceiling[s, a] + rise
+            if a != kept and active[s, a] and not bound < best:
+                bound = r[s, a] + gamma * expected(P, s * A + a, h)
+                if bound > best or (bound == best and a < first):
+                    best, first = bound, a
+            ceiling[s, a] = bound
+        ceiling[s, kept] = value
         W[s] = best
         actions[s] = first
         floor = best - margin
         for a in range(A):
-            if Q[a] < floor:
+            if ceiling[s, a] < floor:
                 active[s, a] = False
 
 
@@ -109,6 +145,8 @@ def policy_backup(P, r, actions, gamma, h, W, low, high):
     """W(s) = r(s, pi(s)) + gamma (P h)(s, pi(s))."""
     A = r.shape[1]
     for s in range(low, high):
+        if s + AHEAD < high:
+            fetch_row(P, (s + AHEAD) * A + actions[s + AHEAD])
         W[s] = r[s, actions[s]] + gamma * expected(P, s * A + actions[s], h)
 
 
@@ -121,6 +159,69 @@ def difference_range(W, h):
         smallest = difference if difference < smallest else smallest
         largest = difference if difference > largest else largest
     return smallest, largest
+
+
+@scalar_kernel
+def largest_size(h):
+    """Return the largest absolute value; NaN if any value is, so that no bound survives it."""
+    size = 0.0
+    for s in range(h.shape[0]):
+        if not abs(h[s]) <= size:
+            size = abs(h[s])
+            if size != size:
+                return size
+    return size
+
+
+@scalar_kernel
+def centre(h):
+    """Move h by a constant so that it lies around zero."""
+    smallest, largest = np.inf, -np.inf
+    for s in range(h.shape[0]):
+        smallest = h[s] if h[s] < smallest else smallest
+        largest = h[s] if h[s] > largest else largest
+    middle = 0.5 * (largest + smallest)
+    for s in range(h.shape[0]):
+        h[s] -= middle
+
+
+@kernel
+def count_changes(before, after):
+    """Return in how many places two arrays differ."""
+    count = 0
+    for s in range(before.shape[0]):
+        count += before[s] != after[s]
+    return count
+
+
+@scalar_kernel
+def concave_excess(h, block):
+    """Return d such that some function between h and h + d is concave in every block of states.
+
+    It is the upper convex hull of the points (t, h[t]), a polygon through some of them. A corner stays
+    only if it lies above the line through its neighbours by more than rounding, so that the polygon is
+    concave; what it then misses of the points it is raised by.
+    """
+    corners = np.empty(block, dtype=np.int64)
+    above, below = 0.0, 0.0
+    for begin in range(0, h.shape[0], block):
+        top = -1
+        for c in range(begin, min(begin + block, h.shape[0])):
+            while top >= 1:
+                a, b = corners[top - 1], corners[top]
+                left, right = (h[b] - h[a]) * (c - b), (h[c] - h[b]) * (b - a)
+                if left - right > 8 * UNIT * (abs(left) + abs(right)):
+                    break
+                top -= 1
+            top += 1
+            corners[top] = c
+        for i in range(top):
+            a, b = corners[i], corners[i + 1]
+            slope = (h[b] - h[a]) / (b - a)
+            for t in range(a + 1, b):
+                distance = h[a] + slope * (t - a) - h[t]
+                above, below = max(above, distance), max(below, -distance)
+    return above + below
 
 
 @kernel
@@ -142,13 +243,15 @@ def gauss_seidel(P, r, active, gamma, h, backwards):
 
 
 @kernel
-def depth_first_order(starts, successors, order):
+def depth_first_order(row_starts, next_states, actions, A, order):
     """Fill `order` so that a state comes after its successors, but for the edges that close a cycle.
 
     The order in which a depth-first search of the policy's graph leaves the states.
     """
     S = order.shape[0]
-    following = starts[:-1].copy()
+    following = np.empty(S, dtype=row_starts.dtype)
+    for s in range(S):
+        following[s] = row_starts[s * A + actions[s]]
     seen = np.zeros(S, dtype=np.bool_)
     stack = np.empty(S, dtype=np.int32)
     placed = 0
@@ -160,8 +263,8 @@ def depth_first_order(starts, successors, order):
         top = 0
         while top >= 0:
             s = stack[top]
-            if following[s] < starts[s + 1]:
-                t = successors[following[s]]
+            if following[s] < row_starts[s * A + actions[s] + 1]:
+                t = next_states[following[s]]
                 following[s] += 1
                 if not seen[t]:
                     seen[t] = True
@@ -174,58 +277,36 @@ def depth_first_order(starts, successors, order):
 
 
 @kernel
-def policy_row_starts(row_starts, actions, A, starts):
-    """Fill where the rows of the policy's chain begin; return the longest row."""
-    longest = 0
-    for s in range(actions.shape[0]):
-        row = s * A + actions[s]
-        length = row_starts[row + 1] - row_starts[row]
-        starts[s + 1] = starts[s] + length
-        longest = max(longest, length)
-    return longest
-
-
-@kernel
-def policy_rows(row_starts, next_states, probabilities, actions, A, starts, successors, weights):
-    """Copy the rows of the policy's chain."""
-    for s in range(actions.shape[0]):
-        source = np.uintp(row_starts[s * A + actions[s]])
-        for target in range(np.uintp(starts[s]), np.uintp(starts[s + 1])):
-            successors[target] = next_states[source]
-            weights[target] = probabilities[source]
-            source += np.uintp(1)
-
-
-@kernel
-def split_rows(starts, successors, weights, gamma, order, new_starts, middle, columns, entries, diagonal):
-    """Renumber the chain by `order`, and write A = I - gamma P as lower part, diagonal, upper part.
+def split_rows(P, actions, A, gamma, order, new_starts, middle, columns, entries, diagonal):
+    """Renumber the policy's chain by `order`, and write A = I - gamma P as lower part, diagonal, upper part.
 
     Row i of the result: entries [new_starts[i], middle[i]) are gamma P below the diagonal, entries
     [middle[i], new_starts[i + 1]) above it; diagonal[i] = 1 - gamma P(i, i).
     """
+    probabilities, next_states, row_starts = P
     S = order.shape[0]
     position = np.empty(S, dtype=np.int32)
     for i in range(S):
         position[order[i]] = i
     place = 0
     for i in range(S):
-        s = order[i]
+        row = order[i] * A + actions[order[i]]
         new_starts[i] = place
         stay = 0.0
-        for k in range(starts[s], starts[s + 1]):
-            j = position[successors[k]]
+        for k in range(row_starts[row], row_starts[row + 1]):
+            j = position[next_states[k]]
             if j < i:
                 columns[place] = j
-                entries[place] = gamma * weights[k]
+                entries[place] = gamma * probabilities[k]
                 place += 1
             elif j == i:
-                stay += weights[k]
+                stay += probabilities[k]
         middle[i] = place
-        for k in range(starts[s], starts[s + 1]):
-            j = position[successors[k]]
+        for k in range(row_starts[row], row_starts[row + 1]):
+            j = position[next_states[k]]
             if j > i:
                 columns[place] = j
-                entries[place] = gamma * weights[k]
+                entries[place] = gamma * probabilities[k]
                 place += 1
         diagonal[i] = 1.0 - gamma * stay
     new_starts[S] = place
@@ -249,6 +330,15 @@ def subtract_upper(starts, middle, columns, entries, v, z, out):
         for k in range(np.uintp(middle[i]), np.uintp(starts[i + 1])):
             total += entries[k] * z[np.uintp(columns[k])]
         out[i] = v[i] - total
+
+
+@kernel
+def euclidean_norm(v):
+    """Return the square root of the sum of squares."""
+    square = 0.0
+    for i in range(v.shape[0]):
+        square += v[i] * v[i]
+    return np.sqrt(square)
 
 
 @kernel

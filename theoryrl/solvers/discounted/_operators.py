@@ -6,16 +6,21 @@ knows how far a computed backup may be from the true one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from theoryrl.models import DiscountedMDP, ImplicitMDP, SparseTransitions
+from theoryrl.models import DiscountedMDP, SparseTransitions
 from theoryrl.models._validation import check_count
 from theoryrl.solvers._threads import available_threads, in_parts
 from theoryrl.solvers.discounted import _kernels
+from theoryrl.solvers.discounted._kernels import difference_range, largest_size
 from theoryrl.solvers.solution import rounding_unit
+
+USUALLY_READ = 2
+"""Rows of a state that a sweep reads once bounds rule out the others; an estimate."""
 
 PolicyBackup: TypeAlias = Callable[[np.ndarray, np.ndarray], None]
 """Called with h and W: writes the backup of h by one policy into W."""
@@ -30,8 +35,11 @@ class Operator(Protocol):
     n_actions: int
     row_sum_error: float
 
-    def bellman(self, h: np.ndarray, margin: float, W: np.ndarray, actions: np.ndarray) -> None:
-        """Write max_a Q(s, a) and the maximisers; forget actions that are `margin` below the best."""
+    def bellman(self, h: np.ndarray, margin: float | None, W: np.ndarray, actions: np.ndarray) -> None:
+        """Write max_a Q(s, a) and the maximisers; forget actions that are `margin` below the best.
+
+        With None for the margin, every action is looked at.
+        """
 
     def policy(self, actions: np.ndarray) -> PolicyBackup:
         """Return the function that writes Q_h(s, actions[s]) into W, to be called many times."""
@@ -71,7 +79,7 @@ class Tabular:
         self.row_sum_error = row_sum_error
         self.threads = available_threads() if threads is None else check_count("threads", threads)
         self.active = mask.copy()
-        self._buffers: tuple[np.ndarray, np.ndarray] | None = None
+        self.ceilings = Ceilings(r, mask)
         if isinstance(P, SparseTransitions):
             self.rows: Any = (P.probabilities, P.next_states, P.row_starts)
             terms, self.work = P.longest_row, float(P.probabilities.size)
@@ -87,30 +95,33 @@ class Tabular:
         """Return the operator of a model."""
         return cls(mdp.P, mdp.r, mdp.gamma, mdp.mask, mdp.row_sum_error, threads)
 
-    def bellman(self, h: np.ndarray, margin: float, W: np.ndarray, actions: np.ndarray) -> None:
+    def bellman(self, h: np.ndarray, margin: float | None, W: np.ndarray, actions: np.ndarray) -> None:
         """Write max_a Q(s, a) and the maximisers; forget actions that are `margin` below the best."""
-        arguments = self.rows, self.r, self.active, self.gamma, h, margin, W, actions
-        in_parts(_kernels.bellman, self.n_states, self.work, self.threads, *arguments)
+        ceilings = self.ceilings
+        rise = ceilings.rise(h, self.gamma * (1 + self.row_sum_error), self.backup_error(h))
+        arguments = self.rows, self.r, self.active, self.gamma, h
+        skip = (math.inf, math.inf) if margin is None else (margin, rise)
+        work = self.work if margin is None else USUALLY_READ * self.work / self.n_actions
+        in_parts(
+            _kernels.bellman,
+            self.n_states,
+            work,
+            self.threads,
+            *arguments,
+            *skip,
+            ceilings.values,
+            ceilings.last,
+            W,
+            actions,
+        )
+        ceilings.last[:] = actions
 
     def policy(self, actions: np.ndarray) -> PolicyBackup:
-        """Return the function that writes Q_h(s, actions[s]) into W; the one before is void then.
-
-        Sparse rows of the policy are copied, an A-th of the model: rows that are short and far apart
-        waste most of every cache line that they touch. Dense rows are long, and read in place.
-        """
-        rows, r, chosen = self.rows, self.r, actions
-        if isinstance(self.P, SparseTransitions):
-            starts, successors, weights = copy_policy_rows(self.P, actions, self._buffers)
-            self._buffers = successors, weights
-            rows = weights, successors, starts
-            r = self.r[np.arange(self.n_states), actions][:, None]
-            chosen = np.zeros_like(actions)
-        for array in (*rows, r) if isinstance(rows, tuple) else (r,):
-            array.setflags(write=False)  # as the arrays of a model are: kernels are compiled once
+        """Return the function that writes Q_h(s, actions[s]) into W; rows are read in place."""
         work = self.work / self.n_actions
 
         def backup(h: np.ndarray, W: np.ndarray) -> None:
-            arguments = rows, r, chosen, self.gamma, h, W
+            arguments = self.rows, self.r, actions, self.gamma, h, W
             in_parts(_kernels.policy_backup, self.n_states, work, self.threads, *arguments)
 
         return backup
@@ -121,35 +132,43 @@ class Tabular:
 
     def backup_error(self, h: np.ndarray) -> float:
         """Bound the distance of a computed backup of h from the exact one (Higham 2002, Lemma 3.1)."""
-        largest = max(float(h.max()), -float(h.min()))
+        largest = largest_size(h)
         return self.unit * (self.largest_reward + (1 + self.row_sum_error) * largest) * (1 + 1e-12)
 
 
-def operator_of(mdp: DiscountedMDP | ImplicitMDP, threads: int | None = None) -> Operator:
-    """Return the operator of a model."""
-    if isinstance(mdp, ImplicitMDP):
-        from theoryrl.solvers.discounted._implicit import Implicit
+class Ceilings:
+    """Upper bounds on all action values, which make it needless to read most rows of most sweeps.
 
-        return Implicit(mdp, threads)
-    return Tabular.of(mdp, threads)
+    Where Q_h(s, a) <= c for one h, then Q_g(s, a) <= c + gamma max(g - h) for any other g, because rows
+    are distributions. An action with such a bound below the value of another action is not a maximiser
+    for g, whatever its row; it may be one in a later sweep, when its bound has risen. (This is
+    known as temporary elimination of actions; Puterman 1994, chapter 6.)
 
+    One number for each pair, as many as there are rewards; the rewards themselves are the bounds for
+    h = 0.
 
-def copy_policy_rows(
-    P: SparseTransitions, actions: np.ndarray, buffers: tuple[np.ndarray, np.ndarray] | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (starts, successors, weights) of the rows that a policy takes.
-
-    The last two are written into `buffers` if these have the right size: new memory costs more than the
-    copy.
+    Attributes
+    ----------
+    values
+        Bounds for the h of the last sweep, less what `rise` adds: shape [S, A].
+    last
+        The maximisers of the last sweep, at first of r: shape [S].
     """
-    starts = np.zeros(actions.size + 1, dtype=P.row_starts.dtype)
-    _kernels.policy_row_starts(P.row_starts, actions, P.n_actions, starts)
-    if buffers is None or buffers[0].size != starts[-1]:
-        buffers = np.empty(int(starts[-1]), dtype=P.next_states.dtype), np.empty(int(starts[-1]))
-    successors, weights = buffers
-    for array in buffers:
-        array.setflags(write=True)
-    _kernels.policy_rows(
-        P.row_starts, P.next_states, P.probabilities, actions, P.n_actions, starts, successors, weights
-    )
-    return starts, successors, weights
+
+    def __init__(self, r: np.ndarray, mask: np.ndarray) -> None:
+        self.values = r.copy()
+        self.last = np.where(mask, r, -np.inf).argmax(axis=1)
+        self.h = np.zeros(r.shape[0])
+        self.error = 0.0
+
+    def rise(self, h: np.ndarray, factor: float, error: float) -> float:
+        """Return by how much action values of h may exceed those of the last sweep's, and note h.
+
+        `factor` is at least gamma times any row sum, `error` bounds the rounding of a backup of h. It
+        is at least 4 u times the size of an action value, so that twice the larger of both sweeps'
+        errors covers the rounding of the value that was kept, of the difference and of its addition.
+        """
+        largest = max(0.0, difference_range(h, self.h)[1])
+        error, self.error = max(error, self.error), error
+        self.h[:] = h
+        return factor * largest + 2 * error

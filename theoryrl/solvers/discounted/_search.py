@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
 
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import check_count, real_array
-from theoryrl.solvers.discounted._kernels import difference_range
+from theoryrl.solvers.discounted._kernels import centre, count_changes, difference_range, largest_size
 from theoryrl.solvers.discounted._operators import Operator
 from theoryrl.solvers.solution import (
     InterruptedSolve,
@@ -81,7 +80,7 @@ def resolvent_range(gamma: float, tau: float) -> tuple[float, float]:
 
 
 class Certified(NamedTuple):
-    """The outcome of one Bellman sweep: V* lies in W + [shifts.low, shifts.high].
+    """The outcome of one Bellman sweep: V* lies in W + [shifts.low, shifts.high], max |W| = size.
 
     Replaced as a whole, so that an interrupt at any moment finds a consistent one.
     """
@@ -89,6 +88,7 @@ class Certified(NamedTuple):
     W: np.ndarray
     actions: np.ndarray
     shifts: Shifts
+    size: float
     sweeps: int
 
 
@@ -122,7 +122,7 @@ class Search:
         self.operator, self.tol, self.method, self.eliminate = operator, tol, method, eliminate
         self.h = np.zeros(S) if start is None else np.array(start)
         nothing = Shifts(-math.inf, math.inf)
-        self.certified = Certified(np.zeros(S), np.zeros(S, dtype=np.int64), nothing, 0)
+        self.certified = Certified(np.zeros(S), np.zeros(S, dtype=np.int64), nothing, 0.0, 0)
         self._spare = np.zeros(S), np.zeros(S, dtype=np.int64)
         self.changed = S
         self.span = math.inf
@@ -161,22 +161,24 @@ class Search:
         # The difference is rounded once, relative to itself.
         error = self.backup_error + UNIT * max(abs(smallest), abs(largest))
         shifts = shifts_from_residuals(self.operator, smallest, largest, error)
-        self.changed = int(np.count_nonzero(actions != self.actions))
+        self.changed = int(count_changes(actions, self.actions))
         before = self.certified
-        self.certified = Certified(W, actions, shifts, before.sweeps + 1)
+        self.certified = Certified(W, actions, shifts, largest_size(W), before.sweeps + 1)
         self._spare = before.W, before.actions
 
-    def _margin(self) -> float:
+    def _margin(self) -> float | None:
         """How much worse than the best of its state an action must be to be provably not optimal.
 
         With V* in h + [low, high]: Q*(s, a) <= Q_h(s, a) + gamma high, V*(s) >= max Q_h + gamma low.
         The bounds are those of the last sweep, carried over to the present h.
         """
-        if not self.eliminate or not math.isfinite(self.shifts.gap):
+        if not self.eliminate:
+            return None
+        if not math.isfinite(self.shifts.gap):
             return math.inf
         gamma, tau = self.operator.gamma, self.operator.row_sum_error
         least, most = difference_range(self.W, self.h)
-        rounding = 4 * UNIT * float(np.abs(self.W).max() + np.abs(self.h).max())
+        rounding = 4 * UNIT * (self.certified.size + largest_size(self.h))
         low = least + self.shifts.low - rounding
         high = most + self.shifts.high + rounding
         return gamma * (high - low) + gamma * tau * (abs(high) + abs(low)) + 2 * self.backup_error
@@ -215,8 +217,7 @@ class Search:
     @property
     def gap(self) -> float:
         """Distance of the bounds that `solution` would return."""
-        size = max(abs(float(self.W.max())), abs(float(self.W.min())))
-        size += max(abs(self.shifts.low), abs(self.shifts.high))
+        size = self.certified.size + max(abs(self.shifts.low), abs(self.shifts.high))
         return self.shifts.gap + 8 * UNIT * size
 
 
@@ -264,8 +265,3 @@ def optimal(search: Search) -> Solution:
     value, lower, upper = search.bounds()
     policy = DeterministicPolicy(search.actions.copy(), search.operator.n_actions)
     return Solution(value, policy, lower, upper, search.sweeps, search.method)
-
-
-def centre(h: Float[np.ndarray, " S"]) -> None:
-    """Move h by a constant so that it lies around zero."""
-    h -= 0.5 * (float(h.max()) + float(h.min()))

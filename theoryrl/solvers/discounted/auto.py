@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from theoryrl.models import DiscountedMDP, ImplicitMDP, SparseTransitions
-from theoryrl.solvers.discounted._operators import Tabular, operator_of
+from theoryrl.solvers.discounted._any import operator_of
+from theoryrl.solvers.discounted._operators import Tabular
 from theoryrl.solvers.discounted._search import Search, Step, run
 from theoryrl.solvers.discounted.modified_policy_iteration import (
     FAST,
@@ -27,6 +28,8 @@ SMALL = 3000
 """Sparse models up to this size may be factorised: even a full LU fits into memory."""
 PATIENCE = 96
 """Krylov steps before an evaluation is given up."""
+TRIAL = 12
+"""Krylov steps that the first evaluation may take, of a policy that is far from the best."""
 
 
 def auto(
@@ -107,4 +110,12 @@ class Choose:
         if self.probe.rate > FAST:
             self.mixing = False
             if not self.factorise:
-                self.in_place(search)
+                self._try_krylov(search)
+
+    def _try_krylov(self, search: Search) -> None:
+        """Evaluate the policy if that takes few Krylov steps; if not, sweeps come first."""
+        self.krylov.longest = TRIAL
+        self.krylov(search)
+        self.krylov.longest = PATIENCE
+        if not self.krylov.succeeded:
+            self.in_place(search)

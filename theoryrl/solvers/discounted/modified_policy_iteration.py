@@ -9,13 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from theoryrl.models import DiscountedMDP, ImplicitMDP
+from theoryrl.solvers.discounted._any import operator_of
 from theoryrl.solvers.discounted._kernels import difference_range
-from theoryrl.solvers.discounted._operators import Operator, operator_of
+from theoryrl.solvers.discounted._operators import Operator
 from theoryrl.solvers.discounted._search import Search, run
 from theoryrl.solvers.solution import OnSweep, Solution
 
-REDUCTION = 0.02
-"""An evaluation stops when its residual is this part of the Bellman residual it started from."""
+LEAST, MOST = 1e-4, 0.5
+"""An evaluation stops when its residual is some part of the Bellman residual it started from: twice the
+share of states whose action has just changed, but within these two; none at all if no action changed."""
 SWEEPS_WORTH = 12
 """An evaluation costs at most as much as this many Bellman sweeps."""
 FAST = 0.8
@@ -36,8 +38,9 @@ def modified_policy_iteration(
 ) -> Solution:
     """Solve a discounted MDP by modified policy iteration with adaptive evaluation depth.
 
-    The greedy policy is backed up until the span of its residual is a fiftieth of what the Bellman
-    sweep found, or is as small as the tolerance needs, or the work of twelve Bellman sweeps is done.
+    The greedy policy is backed up until the span of its residual is a small part of what the Bellman
+    sweep found (the smaller, the fewer actions have changed), or is as small as the tolerance needs, or
+    the work of twelve Bellman sweeps is done.
 
     Parameters
     ----------
@@ -96,7 +99,9 @@ class BackUpPolicy:
 
     def __call__(self, search: Search) -> None:
         """Back up the greedy policy."""
-        target = max(REDUCTION * search.span, 0.3 * search.target_span)
+        share = search.changed / self.operator.n_states
+        reduction = min(max(2 * share, LEAST), MOST) if share else 0.0
+        target = max(reduction * search.span, 0.3 * search.target_span)
         h, W = search.h, self.other
         h[:] = search.W
         backup = self.operator.policy(search.actions)

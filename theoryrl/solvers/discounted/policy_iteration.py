@@ -11,8 +11,9 @@ import numpy as np
 from theoryrl.models import DiscountedMDP
 from theoryrl.models._validation import check_choice
 from theoryrl.solvers.discounted._chain import LONGEST, chain, solve_by_gmres, solve_directly
+from theoryrl.solvers.discounted._kernels import centre
 from theoryrl.solvers.discounted._operators import Tabular
-from theoryrl.solvers.discounted._search import Search, Step, centre, run
+from theoryrl.solvers.discounted._search import Search, Step, run
 from theoryrl.solvers.solution import OnSweep, Solution
 
 EVALUATIONS = ("auto", "lu", "krylov")

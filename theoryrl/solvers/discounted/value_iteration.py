@@ -14,7 +14,7 @@ import numpy as np
 
 from theoryrl.models import DiscountedMDP, ImplicitMDP
 from theoryrl.models._validation import check_choice, check_count
-from theoryrl.solvers.discounted._operators import operator_of
+from theoryrl.solvers.discounted._any import operator_of
 from theoryrl.solvers.discounted._search import Search, run
 from theoryrl.solvers.discounted.modified_policy_iteration import FAST, PROBES, BackUpPolicy
 from theoryrl.solvers.solution import OnSweep, Solution

@@ -12,7 +12,7 @@ component with a positive reward in it. Elsewhere no end component is left after
 pays something negative in the long run, being finite. With both signs it is checked, by the strict
 inequality of the upper bound (see `theoryrl.solvers._quotient`). Hence the value is -infinity exactly in
 the states from where no *proper* policy exists, one that ends with probability one: a question about
-the graph (Bertsekas and Tsitsiklis 1991; Baier and Katoen 2008, algorithm 45).
+the graph (Bertsekas and Tsitsiklis 1991; Baier and Katoen 2008, chapter 10).
 """
 
 from __future__ import annotations

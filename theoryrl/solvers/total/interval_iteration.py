@@ -62,29 +62,26 @@ def interval_iteration(
     return checked(problem, problem.solution(ends.found(), "interval iteration"), tol)
 
 
-class Interval:
-    """Both ends of the interval.
+class LowerEnd:
+    """The lower end of the interval, which starts at the value of a policy that ends.
 
     Attributes
     ----------
-    lower, upper
-        Proven bounds of the nodes.
+    lower
+        Proven bound of the nodes.
     choice
         The last row that made each node's lower end rise, so that lower <= T_choice lower. It ends: in
         a part that it never left, the average of T_choice lower - lower is its gain, which is negative.
+    value
+        The value of the first choice, as it was computed.
     """
 
     def __init__(self, merged: Quotient) -> None:
         self.merged, self.sweeps = merged, 0
         self.choice = merged.stopping_choice()
-        value = merged.value(self.choice)
-        self.lower = lower_bound(merged, value, self.choice)
-        if merged.r[merged.active].max(initial=0.0) <= 0:
-            self.upper = np.zeros(merged.n)
-        else:
-            self.upper = upper_bound(merged, value, self.choice)
-        if not np.isfinite(self.upper).all():
-            self.upper = solve_quotient(merged).upper
+        self.value = merged.value(self.choice)
+        self.lower = lower_bound(merged, self.value, self.choice)
+        self.upper = np.full(merged.n, np.inf)
 
     @property
     def gap(self) -> float:
@@ -92,19 +89,16 @@ class Interval:
         with np.errstate(invalid="ignore"):
             return float(np.nan_to_num(self.upper - self.lower, nan=np.inf).max(initial=0.0))
 
-    def sweep(self) -> bool:
-        """Move both ends; return whether either moved anywhere."""
-        self.sweeps += 1
-        lower, upper = self.lower, self.upper
-        if np.isfinite(upper).all():
-            found = self.merged.residuals(upper, self.choice)
-            self.upper = np.minimum(upper, _added(upper, found.high, 1.0))
-        if np.isfinite(lower).all():
-            found = self.merged.residuals(lower, self.choice)
-            rises = found.low > np.maximum(found.kept_low, 0.0)
-            self.choice = np.where(rises, found.best, self.choice)
-            self.lower = np.maximum(lower, _added(lower, found.low, -1.0))
-        return bool((self.lower > lower).any() or (self.upper < upper).any())
+    def raise_lower(self) -> float:
+        """Move the lower end; return by how much it moved at most."""
+        lower = self.lower
+        if not np.isfinite(lower).all():
+            return 0.0
+        found = self.merged.residuals(lower, self.choice)
+        rises = found.low > np.maximum(found.kept_low, 0.0)
+        self.choice = np.where(rises, found.best, self.choice)
+        self.lower = np.maximum(lower, added(lower, found.low, -1.0))
+        return float((self.lower - lower).max(initial=0.0))
 
     def found(self) -> NodeValues:
         """Return the present interval, the lower end being that of the choice's own value too."""
@@ -114,7 +108,29 @@ class Interval:
         return NodeValues(lower, lower, self.upper, self.choice, self.sweeps)
 
 
-def _added(v: np.ndarray, step: np.ndarray, side: float) -> np.ndarray:
+class Interval(LowerEnd):
+    """Both ends of the interval; `upper` is a proven bound from the start."""
+
+    def __init__(self, merged: Quotient) -> None:
+        super().__init__(merged)
+        if merged.r[merged.active].max(initial=0.0) <= 0:
+            self.upper = np.zeros(merged.n)
+        else:
+            self.upper = upper_bound(merged, self.value, self.choice)
+        if not np.isfinite(self.upper).all():
+            self.upper = solve_quotient(merged).upper
+
+    def sweep(self) -> bool:
+        """Move both ends; return whether either moved anywhere."""
+        self.sweeps += 1
+        upper = self.upper
+        if np.isfinite(upper).all():
+            found = self.merged.residuals(upper, self.choice)
+            self.upper = np.minimum(upper, added(upper, found.high, 1.0))
+        return self.raise_lower() > 0 or bool((self.upper < upper).any())
+
+
+def added(v: np.ndarray, step: np.ndarray, side: float) -> np.ndarray:
     """Return v + step, rounded away from the value."""
     moved = v + step
     return np.asarray(moved + side * 2 * UNIT * np.abs(moved))

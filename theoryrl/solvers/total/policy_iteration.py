@@ -1,6 +1,6 @@
 """Policy iteration for total rewards, on the merged problem, from a proper policy.
 
-Source: Bertsekas and Tsitsiklis (1991), proposition 3: started from a proper policy, every policy is
+Source: Bertsekas and Tsitsiklis (1991): started from a proper policy, every policy is
 proper and the values rise to the optimum.
 """
 
