@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -19,7 +19,12 @@ from theoryrl.learners.baselines.bandits._divergence import (
     search_and_separate,
     separates,
 )
-from theoryrl.learners.baselines.bandits._posterior import log_normaliser, thompson
+from theoryrl.learners.baselines.bandits._posterior import (
+    log_normaliser,
+    mass_beyond,
+    sum_is_below,
+    thompson,
+)
 from theoryrl.learners.baselines.bandits._weights import tsallis_probabilities
 from theoryrl.protocol import BanditProblem, BanditSpec, Run, Streams
 
@@ -206,7 +211,7 @@ def reduced(L, p, arm, loss, t):
     L[arm] += (loss - base[arm]) / p[arm]
 
 
-@pytest.mark.parametrize(
+DEFINITIONS = pytest.mark.parametrize(
     ("learner", "rule"),
     [
         (UCB1(), ucb1),
@@ -225,9 +230,40 @@ def reduced(L, p, arm, loss, t):
     ],
     ids=lambda part: part.key if hasattr(part, "key") else "",
 )
+
+
+@DEFINITIONS
 def test_a_learner_pulls_the_arms_that_its_definition_in_plain_python_pulls(learner, rule):
     trace = play(BANDIT, learner, 250, 0)
     assert trace.diagnostics["arm"].astype(int).tolist() == replayed(BANDIT, learner, 250, rule)
+
+
+EXTREMES = {
+    "one arm": [0.3],
+    "two fair coins": [0.5, 0.5],
+    "never and always": [0.0, 1.0, 1.0, 0.0],
+    "all sure to lose": [0.0, 0.0, 0.0],
+    "all sure to win": [1.0, 1.0, 1.0],
+    "a rare success": [0.0, 1e-3, 0.999, 1.0],
+}
+
+
+@pytest.mark.parametrize("means", EXTREMES.values(), ids=EXTREMES)
+@DEFINITIONS
+def test_sure_rewards_ties_and_a_single_arm_are_no_exceptions(learner, rule, means):
+    model = StochasticBandit(np.array(means))
+    for rounds in (1, len(means), 150):
+        whole = play(model, learner, rounds, 0)
+        assert whole.diagnostics["arm"].astype(int).tolist() == replayed(model, learner, rounds, rule)
+        assert whole.same_as(play(BanditProblem(model, blocks=False), learner, rounds, 0))
+
+
+@pytest.mark.parametrize("learner", ALL, ids=repr)
+def test_a_run_may_be_saved_before_every_arm_was_pulled(learner, tmp_path):
+    whole = play(BANDIT, learner, 40, 5)
+    for stop in (1, 3, 4, 5):
+        Run(BanditProblem(BANDIT), learner, 40, 5).advance(stop).save(tmp_path / f"{stop}")
+        assert whole.same_as(Run.load(tmp_path / f"{stop}").advance().trace)
 
 
 def test_what_separated_the_arms_before_never_changes_the_choice_of_kl_ucb():
@@ -246,7 +282,30 @@ def test_what_separated_the_arms_before_never_changes_the_choice_of_kl_ucb():
         s[arm] += rewards[t, arm]
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), min_size=2, max_size=6),
+    st.floats(0.01, 0.99),
+    st.floats(1e-3, 30),
+)
+@example([(0, 0.0), (0, 0.0)], 0.2, 7.0)
+@example([(10, 0.6), (10, 0.6)], 0.61, 12.0)
+def test_the_shortcut_of_thompsons_choice_passes_only_over_coins_that_show_tails(arms, x, E):
+    """Leader 0 at x: no other arm has a mass above 1/2, which is drawn, and all coins cost less than E."""
+    n = np.array([float(count) for count, _ in arms])
+    s = np.round(n * [share for _, share in arms])
+    falling = s * (1 - x) <= (n - s) * x
+    f = [log_normaliser(a, b) + b * math.log(x) + (a - b) * math.log1p(-x) for a, b in zip(n, s, strict=True)]
+    heights = np.where(falling, f, np.inf)
+    heights[0] = -np.inf
+    if sum_is_below(E, x, math.log1p(-x), n, s, heights):
+        others = zip(n[1:], s[1:], heights[1:], strict=True)
+        masses = np.array([mass_beyond(x, *other) for other in others])
+        assert (masses <= 0.5).all()
+        assert -np.log1p(-masses).sum() < E
+
+
 POSTERIORS = {
+    "no data on two arms": ([0, 0], [0, 0]),
     "no data": ([0, 0, 0], [0, 0, 0]),
     "equal": ([10, 10, 10, 10], [6, 6, 6, 6]),
     "a leader far ahead": ([4000, 60, 30, 5], [3600, 48, 20, 2]),
