@@ -83,8 +83,9 @@ def search(n, s, budget, guess):
     """Arm with the largest KL index, the first one of equals, and its depth."""
     best = guess
     top = depth(mean_of(n[guess], s[guess]), budget / n[guess])
+    q = chance(top)
     for i in range(n.shape[0]):
-        mean, share, q = mean_of(n[i], s[i]), budget / n[i], chance(top)
+        mean, share = mean_of(n[i], s[i]), budget / n[i]
         # Pinsker's inequality bounds the index without a logarithm.
         if i == guess or mean + math.sqrt(0.5 * share) < q - 1e-14:
             continue
@@ -93,7 +94,7 @@ def search(n, s, budget, guess):
             continue
         index = depth(mean, share)
         if index > top or (index == top and i < best):
-            best, top = i, index
+            best, top, q = i, index, chance(index)
     return best, top
 
 
