@@ -18,5 +18,6 @@ def pytest_collection_finish(session):
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "theoryrl":
             for value in list(vars(module).values()):
-                if dataclasses.is_dataclass(value) and hasattr(value, "__post_init__"):
+                is_class = isinstance(value, type) and dataclasses.is_dataclass(value)
+                if is_class and hasattr(value, "__post_init__"):
                     value.__init__.__no_type_check__ = True

@@ -20,6 +20,7 @@ def test_only_oracles_need_the_model():
         "lookahead-oracle",
         "optimal-cycle",
         "oracle-mixture",
+        "oracle-restarts",
         "periodic-oracle",
         "random-offsets-oracle",
         "round-robin-oracle",

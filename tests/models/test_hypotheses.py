@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from theoryrl.instances import random_dirichlet
-from theoryrl.models import EpisodicMDP, FiniteFunctionClass, FiniteModelClass
+from theoryrl.models import CandidateMDP, EpisodicMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
 
 
 def candidates(n: int = 3) -> list[EpisodicMDP]:
@@ -54,3 +54,36 @@ def test_rows_rewards_and_values_outside_their_range_are_refused() -> None:
         FiniteModelClass(P, models[0].r, models[0].rho)
     with pytest.raises(ValueError, match="Q"):
         FiniteFunctionClass(-np.ones((2, 2, 3, 2)))
+
+
+def told(oracle: bool = False) -> Hypotheses:
+    models = candidates()
+    functions = FiniteFunctionClass(np.full((4, 2, 3, 2), 0.5))
+    return Hypotheses(functions, FiniteModelClass.from_models(models), oracle=oracle)
+
+
+def test_greedy_actions_are_the_lowest_of_the_best() -> None:
+    Q = np.array([[0.2, 0.2], [0.1, 0.3]]).reshape(2, 1, 1, 2)
+    assert FiniteFunctionClass(Q).greedy_actions().ravel().tolist() == [0, 1]
+
+
+def test_classes_of_different_shapes_are_refused() -> None:
+    hypotheses = told()
+    other = FiniteFunctionClass(np.zeros((1, 2, 3, 3)))
+    with pytest.raises(ValueError, match=r"models must have \(H, S, A\) = \(2, 3, 3\); got \(2, 3, 2\)"):
+        Hypotheses(other, hypotheses.models)
+    with pytest.raises(ValueError, match="completion must have"):
+        Hypotheses(hypotheses.functions, hypotheses.models, other)
+    moved = random_dirichlet(n_states=4, n_actions=2, horizon=2)
+    with pytest.raises(ValueError, match="hypotheses must have"):
+        CandidateMDP(moved, hypotheses)
+
+
+def test_the_truth_alone_is_no_candidate_unless_it_says_so() -> None:
+    mdp = candidates(1)[0]
+    functions = FiniteFunctionClass(np.zeros((1, 2, 3, 2)))
+    alone = FiniteModelClass.from_models([mdp])
+    with pytest.raises(ValueError, match="all candidates have the true transitions"):
+        CandidateMDP(mdp, Hypotheses(functions, alone))
+    assert CandidateMDP(mdp, Hypotheses(functions, alone, oracle=True)).hypotheses.oracle
+    CandidateMDP(mdp, told())

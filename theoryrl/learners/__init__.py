@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.learners.all_policies import AllPolicyFTPedel
 from theoryrl.learners.baselines import (
     BPIUCBVI,
     DOPE,
@@ -17,6 +18,17 @@ from theoryrl.learners.baselines import (
     OptPessLP,
     OracleMixture,
 )
+from theoryrl.learners.baselines.average import (
+    BORL,
+    KLUCRL,
+    SWUCRL,
+    SWUCRL2CW,
+    UCRL2,
+    UCRL2B,
+    AveragePSRL,
+    OracleRestarts,
+    UCRL2Restarts,
+)
 from theoryrl.learners.baselines.bandits import (
     KLUCB,
     UCB1,
@@ -27,6 +39,19 @@ from theoryrl.learners.baselines.bandits import (
     TsallisINF,
 )
 from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
+from theoryrl.learners.baselines.golf import GOLF
+from theoryrl.learners.baselines.hybrid import HyQ, OfflineOnly, OnlineFQI
+from theoryrl.learners.baselines.hypotheses import (
+    KLUCBVI,
+    LSVI,
+    RLSVI,
+    EpsilonGreedy,
+    FinitePSRL,
+    GreedyMLE,
+    LevelSetOFU,
+    ProductGOLF,
+)
+from theoryrl.learners.baselines.identification import VILCB, ActionElimination, GapUCBVI
 from theoryrl.learners.baselines.off_dynamics import (
     DRLSVIUCB,
     DRPVI,
@@ -63,17 +88,27 @@ from theoryrl.learners.baselines.recovering import (
     UCBGreedy,
 )
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
+from theoryrl.learners.candidates import RealizabilityError
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.ftpedel import FTPedel, Pedel
+from theoryrl.learners.glow import GLOW
+from theoryrl.learners.hyglow import H2O, HyGLOW
+from theoryrl.learners.linear_ftpedel import LinearFTPedel
+from theoryrl.learners.mex import MEX
 from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
 from theoryrl.learners.offline_baseline import LearnedBaseline, learn_baseline
+from theoryrl.learners.offline_fits import MABO, MABOCR, FittedQIteration, ModelMLE, OfflineAlgorithm
+from theoryrl.learners.population import population_glow, population_hyglow, population_mabo
+from theoryrl.learners.rbocpd_ucrl2 import RBOCPDUCRL2
 from theoryrl.learners.recovering import PeriodicUCB
 from theoryrl.learners.sor import BinnedTsallisINF, ChebCB
 from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
 from theoryrl.learners.trajectory_spo import TrajectorySPO
 from theoryrl.learners.tuner import RelaxationTuner
+from theoryrl.learners.two_phase_ftpedel import TwoPhaseFTPedel
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -137,58 +172,123 @@ _ALL: tuple[type[Any], ...] = (
     RewardModelLearner,
     TrajectoryRewardModel,
     DuellingHedge,
+    GLOW,
+    H2O,
+    HyGLOW,
+    GOLF,
+    HyQ,
+    OnlineFQI,
+    OfflineOnly,
+    FTPedel,
+    Pedel,
+    TwoPhaseFTPedel,
+    LinearFTPedel,
+    AllPolicyFTPedel,
+    VILCB,
+    GapUCBVI,
+    ActionElimination,
+    MEX,
+    LevelSetOFU,
+    FinitePSRL,
+    GreedyMLE,
+    ProductGOLF,
+    KLUCBVI,
+    EpsilonGreedy,
+    LSVI,
+    RLSVI,
     MEXGame,
     MEXGameModelFree,
     GreedyGame,
     PosteriorGame,
     NashVI,
     VIULCB,
+    RBOCPDUCRL2,
+    UCRL2,
+    UCRL2B,
+    KLUCRL,
+    AveragePSRL,
+    OracleRestarts,
+    UCRL2Restarts,
+    SWUCRL,
+    SWUCRL2CW,
+    BORL,
 )
 
 LEARNERS: Registry[type[Any]] = Registry("learner", [(learner.key, learner) for learner in _ALL])
 
 __all__ = [
+    "BORL",
     "BPIUCBVI",
     "DOPE",
     "DRLSVIUCB",
     "DRPVI",
     "DRRPO",
     "EGPO",
+    "GLOW",
+    "GOLF",
+    "H2O",
     "INPO",
     "KLUCB",
+    "KLUCBVI",
+    "KLUCRL",
     "LEARNERS",
+    "LSVI",
     "LSVIUCB",
+    "MABO",
+    "MABOCR",
+    "MEX",
     "MMD",
     "MPO",
     "OMWU",
     "PEVI",
     "PSRL",
     "R2PVI",
+    "RBOCPDUCRL2",
+    "RLSVI",
     "RPO",
     "SPO",
+    "SWUCRL",
+    "SWUCRL2CW",
     "UCB1",
     "UCBVI",
+    "UCRL2",
+    "UCRL2B",
     "VADRPVI",
+    "VILCB",
     "VIULCB",
+    "ActionElimination",
+    "AllPolicyFTPedel",
     "AlwaysBaseline",
+    "AveragePSRL",
     "BinnedTsallisINF",
     "BlockingUCB",
     "Budget",
     "ChebCB",
     "DuellingHedge",
     "EpsMix",
+    "EpsilonGreedy",
     "Exp3",
+    "FTPedel",
+    "FinitePSRL",
+    "FittedQIteration",
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GapUCBVI",
     "GreedyGame",
+    "GreedyMLE",
     "GreedyOracle",
+    "HyGLOW",
+    "HyQ",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LevelSetOFU",
+    "LinearFTPedel",
     "LookaheadOracle",
     "MEXGame",
     "MEXGameModelFree",
+    "ModelMLE",
     "NashEMA",
     "NashMD",
     "NashMDPG",
@@ -196,16 +296,23 @@ __all__ = [
     "NashMPPG",
     "NashProx",
     "NashVI",
+    "OfflineAlgorithm",
+    "OfflineOnly",
+    "OnlineFQI",
     "OnlineIPO",
     "OptCMDP",
     "OptPessLP",
     "OptimalCycle",
     "OracleMixture",
+    "OracleRestarts",
+    "Pedel",
     "PeriodicOracle",
     "PeriodicUCB",
     "PosteriorGame",
+    "ProductGOLF",
     "QueueSPO",
     "RandomOffsetsOracle",
+    "RealizabilityError",
     "RelaxationTuner",
     "RewardModelLearner",
     "RobustUCBVI",
@@ -216,7 +323,12 @@ __all__ = [
     "TrajectoryRewardModel",
     "TrajectorySPO",
     "TsallisINF",
+    "TwoPhaseFTPedel",
     "UCBGreedy",
+    "UCRL2Restarts",
     "WeDriveU",
     "learn_baseline",
+    "population_glow",
+    "population_hyglow",
+    "population_mabo",
 ]

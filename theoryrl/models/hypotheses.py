@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from theoryrl.models._frozen import Frozen
-from theoryrl.models._validation import check_distribution, check_interval, check_type, real_array
+from theoryrl.models._validation import (
+    check_distribution,
+    check_flag,
+    check_interval,
+    check_type,
+    real_array,
+)
 from theoryrl.models.episodic import EpisodicMDP
+from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +155,96 @@ class FiniteFunctionClass(Frozen):
         """Number of actions A."""
         return int(self.Q.shape[3])
 
+    def greedy_actions(self) -> Int[np.ndarray, "N H S"]:
+        """Return the greedy actions of each function, the lowest index on ties."""
+        return np.asarray(self.Q.argmax(axis=3))
+
     def __repr__(self) -> str:
         return f"FiniteFunctionClass(N={len(self)}, H={self.horizon}, S={self.n_states}, A={self.n_actions})"
+
+
+@dataclass(frozen=True, eq=False)
+class Hypotheses:
+    """What a learner with function approximation is told before the first round.
+
+    Parameters
+    ----------
+    functions
+        The class F of candidate optimal action values.
+    models
+        Candidate models, from which the learner computes occupancies and density ratios.
+    completion
+        For learners that ask for completeness: the class G that should hold every backup of F; F itself
+        where it is not given.
+    oracle
+        Whether the candidates were made with knowledge of the truth. Then nothing is learned about the
+        transitions, and the traces of learners that use them say so.
+
+    Raises
+    ------
+    ValueError
+        If the classes disagree in shape.
+    """
+
+    functions: FiniteFunctionClass
+    models: FiniteModelClass
+    completion: FiniteFunctionClass | None = None
+    oracle: bool = False
+
+    def __post_init__(self) -> None:
+        check_type("functions", self.functions, FiniteFunctionClass)
+        check_type("models", self.models, FiniteModelClass)
+        check_flag("oracle", self.oracle)
+        shape = self.functions.Q.shape[1:]
+        if self.models.r.shape[1:] != shape:
+            raise ValueError(f"models must have (H, S, A) = {shape}; got {self.models.r.shape[1:]}")
+        if self.completion is not None:
+            check_type("completion", self.completion, FiniteFunctionClass)
+            if self.completion.Q.shape[1:] != shape:
+                raise ValueError(f"completion must have (H, S, A) = {shape}; got {self.completion!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateMDP:
+    """An episodic MDP together with the candidates, and perhaps the offline data, that a learner is given.
+
+    Parameters
+    ----------
+    mdp
+        The true model.
+    hypotheses
+        What the learner is told.
+    behaviour
+        The known policy that collected the offline data, for hybrid learners.
+    offline
+        The offline data.
+
+    Raises
+    ------
+    ValueError
+        If the classes do not have the model's shape, or the only candidates are the truth itself and
+        `hypotheses.oracle` does not say so.
+    """
+
+    mdp: EpisodicMDP
+    hypotheses: Hypotheses
+    behaviour: MarkovPolicy | None = None
+    offline: OfflineDataset | None = None
+
+    def __post_init__(self) -> None:
+        check_type("mdp", self.mdp, EpisodicMDP)
+        check_type("hypotheses", self.hypotheses, Hypotheses)
+        if self.hypotheses.functions.Q.shape[1:] != self.mdp.r.shape:
+            raise ValueError(
+                f"hypotheses must have (H, S, A) = {self.mdp.r.shape}; got {self.hypotheses.functions!r}"
+            )
+        if self.behaviour is not None:
+            check_type("behaviour", self.behaviour, Policy, DeterministicPolicy)
+        if self.offline is not None:
+            check_type("offline", self.offline, OfflineDataset)
+        models = self.hypotheses.models
+        if not self.hypotheses.oracle and bool(np.all(models.P == self.mdp.P)):
+            raise ValueError("hypotheses.oracle must be True: all candidates have the true transitions")
 
 
 def _shared(r: Any, shape: Sequence[int]) -> np.ndarray:

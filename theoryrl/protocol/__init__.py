@@ -6,10 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from theoryrl.models import (
+    AverageRewardMDP,
     CandidateGame,
+    CandidateMDP,
     ConservativeMDP,
     EpisodicMDP,
+    FineTuningTask,
+    LinearMDP,
     LossTable,
+    PiecewiseStationaryMDP,
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
@@ -19,6 +24,7 @@ from theoryrl.models import (
     TrajectoryGame,
     ZeroSumMarkovGame,
 )
+from theoryrl.protocol.average import AverageDecision, AverageProblem, AverageSpec, Monitor
 from theoryrl.protocol.bandit import (
     ArmDecision,
     BanditObservation,
@@ -38,6 +44,13 @@ from theoryrl.protocol.core import (
     Streams,
 )
 from theoryrl.protocol.episodic import EpisodicDecision, EpisodicProblem, EpisodicSpec
+from theoryrl.protocol.identification import (
+    Batch,
+    Identification,
+    IdentificationProblem,
+    IdentificationSpec,
+    identify,
+)
 from theoryrl.protocol.markov_game import (
     GameDecision,
     MarkovGameProblem,
@@ -67,6 +80,8 @@ from theoryrl.protocol.trajectory import TrajectoryDecision, TrajectoryProblem, 
 _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     EpisodicMDP: (EpisodicProblem, "episodic"),
     ConservativeMDP: (EpisodicProblem.from_conservative, "conservative"),
+    CandidateMDP: (EpisodicProblem.from_candidates, "candidates"),
+    LinearMDP: (EpisodicProblem.from_linear, "linear"),
     RobustLinearMDP: (OffDynamicsProblem, "off-dynamics"),
     PreferenceGame: (PreferenceProblem, "preference"),
     RegularizedGame: (PreferenceProblem, "regularized-preference"),
@@ -75,8 +90,11 @@ _POSED: Mapping[type, tuple[Callable[..., Problem[Any, Any]], str]] = {
     LossTable: (BanditProblem, "loss-table"),
     RelaxationTuning: (pose_relaxation, "relaxation"),
     TrajectoryGame: (TrajectoryProblem, "trajectories"),
+    FineTuningTask: (IdentificationProblem, "fine-tuning"),
     ZeroSumMarkovGame: (MarkovGameProblem, "markov-game"),
     CandidateGame: (MarkovGameProblem.from_candidates, "candidate-game"),
+    AverageRewardMDP: (AverageProblem.from_stationary, "average"),
+    PiecewiseStationaryMDP: (AverageProblem, "piecewise"),
 }
 """Type of model to the problem that it poses, and that problem's key when none is given."""
 
@@ -129,9 +147,13 @@ __all__ = [
     "Approximation",
     "ArmDecision",
     "Audit",
+    "AverageDecision",
+    "AverageProblem",
+    "AverageSpec",
     "BanditObservation",
     "BanditProblem",
     "BanditSpec",
+    "Batch",
     "BestResponder",
     "BlockDecision",
     "BlockPolicy",
@@ -147,9 +169,13 @@ __all__ = [
     "GameDecision",
     "GamePast",
     "Grudger",
+    "Identification",
+    "IdentificationProblem",
+    "IdentificationSpec",
     "Learner",
     "MarkovGameProblem",
     "MarkovGameSpec",
+    "Monitor",
     "OffDynamicsProblem",
     "OffDynamicsSpec",
     "Opponent",
@@ -168,6 +194,7 @@ __all__ = [
     "TrajectoryProblem",
     "TrajectorySpec",
     "as_problem",
+    "identify",
     "play",
     "pose_relaxation",
     "relaxation_table",

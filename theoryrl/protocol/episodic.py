@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,9 +12,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from theoryrl.models import (
+    CandidateMDP,
     ConservativeMDP,
     DeterministicPolicy,
     EpisodicMDP,
+    Hypotheses,
+    LinearMDP,
     MarkovPolicy,
     MixturePolicy,
     OfflineDataset,
@@ -26,6 +30,9 @@ from theoryrl.solvers.episodic.simulation import NO_BUDGET
 
 MAX_BLOCK = 1 << 14
 """Most episodes that one call simulates: bounds the memory of a block of trajectories."""
+
+REALIZED = 1e-9
+"""A function this close to Q* is Q*, up to the rounding of a recursion."""
 
 NO_DIAGNOSTICS: Mapping[str, float] = {}
 
@@ -54,6 +61,12 @@ class EpisodicSpec:
         Data collected before the first episode.
     support
         Where transitions may go, if known a priori: shape [H, S, A, S].
+    hypotheses
+        Candidate functions and models, for learners with function approximation.
+    behaviour
+        The policy that collected the offline data, if known.
+    phi
+        Features in which kernel and rewards are linear, if there are: shape [S, A, d].
     """
 
     n_states: int
@@ -68,6 +81,9 @@ class EpisodicSpec:
     threshold: float | None = None
     offline: OfflineDataset | None = None
     support: Bool[np.ndarray, "H S A S"] | None = None
+    hypotheses: Hypotheses | None = None
+    behaviour: MarkovPolicy | None = None
+    phi: Float[np.ndarray, "S A d"] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,14 +100,17 @@ class EpisodicDecision(NamedTuple):
         The policy of each episode; a mixture draws its component at the start of the episode.
     visits
         Hold the decision until some (h, s, a) has been visited this many more times: shape
-        [H, S, A]. None: decide anew after one episode.
+        [H, S, A]. None: decide anew after `episodes` episodes.
     diagnostics
         Numbers for the trace.
+    episodes
+        How many episodes to hold the decision, where `visits` does not tell.
     """
 
     policy: MarkovPolicy | MixturePolicy
     visits: Int[np.ndarray, "H S A"] | None = None
     diagnostics: Mapping[str, float] = NO_DIAGNOSTICS
+    episodes: int = 1
 
 
 class EpisodicEnvironment:
@@ -102,16 +121,20 @@ class EpisodicEnvironment:
         self._rng = streams.environment
         self._coin = streams.coin
         self._visits: np.ndarray | None = None
+        self._left = 1
 
     def begin(self, decision: EpisodicDecision) -> None:
-        """Start counting the visits of a new decision."""
+        """Start counting the visits, or the episodes, of a new decision."""
         self._visits = None if decision.visits is None else decision.visits.copy()
+        self._left = decision.episodes
 
     def interact(self, decision: EpisodicDecision, rounds: int) -> Outcome:
         """Play at most `rounds` episodes; the observation is their trajectories."""
         if self._visits is None:
-            trajectories, _ = self._simulator.run(decision.policy, 1, self._rng, self._coin, NO_BUDGET)
-            return Outcome(trajectories, 1, True)
+            played = min(rounds, self._left, MAX_BLOCK)
+            trajectories, _ = self._simulator.run(decision.policy, played, self._rng, self._coin, NO_BUDGET)
+            self._left -= played
+            return Outcome(trajectories, played, self._left == 0)
         trajectories, spent = self._simulator.run(
             decision.policy, min(rounds, MAX_BLOCK), self._rng, self._coin, self._visits
         )
@@ -136,6 +159,12 @@ class EpisodicProblem:
         Data that the learner is given.
     known_support
         Whether the spec tells the learner which transitions have positive probability.
+    hypotheses
+        Candidate functions and models that the learner is given.
+    behaviour
+        The policy that collected the offline data, if the learner may know it.
+    phi
+        Features that the spec tells: shape [S, A, d].
 
     Raises
     ------
@@ -151,6 +180,9 @@ class EpisodicProblem:
     known_rewards: bool = True
     offline: OfflineDataset | None = None
     known_support: bool = False
+    hypotheses: Hypotheses | None = None
+    behaviour: MarkovPolicy | None = None
+    phi: Float[np.ndarray, "S A d"] | None = None
     _simulator: Simulator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -159,6 +191,8 @@ class EpisodicProblem:
             check_real("threshold", self.threshold)
         if self.offline is not None:
             check_data(self.offline, self.mdp)
+        if self.behaviour is not None:
+            check_sizes(self.mdp, self.behaviour)
         if self.baseline is None:
             return
         if not isinstance(self.baseline, MarkovPolicy):
@@ -176,6 +210,29 @@ class EpisodicProblem:
     def from_conservative(cls, model: ConservativeMDP, key: str) -> EpisodicProblem:
         """Return the problem of a `ConservativeMDP`."""
         return cls(model.mdp, key, model.baseline, model.threshold)
+
+    @classmethod
+    def from_candidates(cls, model: CandidateMDP, key: str) -> EpisodicProblem:
+        """Return the problem of a `CandidateMDP`; rewards are observed, not known.
+
+        Warns if no candidate function is Q*, which every theorem assumes.
+        """
+        error = np.abs(model.hypotheses.functions.Q - backward_induction(model.mdp).action_values)
+        if error.max(axis=(1, 2, 3)).min() > REALIZED:
+            warnings.warn(f"{key}: no candidate function is the optimal one", stacklevel=2)
+        return cls(
+            model.mdp,
+            key,
+            known_rewards=False,
+            offline=model.offline,
+            hypotheses=model.hypotheses,
+            behaviour=model.behaviour,
+        )
+
+    @classmethod
+    def from_linear(cls, model: LinearMDP, key: str) -> EpisodicProblem:
+        """Return the problem of a `LinearMDP`: the learner is told the features, and no reward in advance."""
+        return cls(model.to_episodic(), key, known_rewards=False, phi=model.phi)
 
     @cached_property
     def benchmark(self) -> float:
@@ -198,6 +255,9 @@ class EpisodicProblem:
             threshold=self.threshold,
             offline=self.offline,
             support=mdp.P > 0 if self.known_support else None,
+            hypotheses=self.hypotheses,
+            behaviour=self.behaviour,
+            phi=self.phi,
         )
 
     def value(self, decision: EpisodicDecision) -> float:
@@ -206,6 +266,11 @@ class EpisodicProblem:
         if isinstance(policy, DeterministicPolicy):
             return markov_value(self.mdp, policy)
         return policy_value(self.mdp, policy)
+
+    @property
+    def tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cumulative (rho, P) of the true model, for compiled runs that draw as the environment does."""
+        return self._simulator._cum_rho, self._simulator._cum_P
 
     def environment(self, streams: Streams) -> EpisodicEnvironment:
         """Return a fresh source of episodes."""

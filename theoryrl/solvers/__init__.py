@@ -10,12 +10,16 @@ from theoryrl._registry import Registry
 from theoryrl.models import (
     AverageRewardMDP,
     CandidateGame,
+    CandidateMDP,
     ConservativeMDP,
     ConstrainedMDP,
     DiscountedMDP,
     EpisodicMDP,
+    FineTuningTask,
     ImplicitMDP,
+    LinearMDP,
     MatrixGame,
+    PiecewiseStationaryMDP,
     PreferenceGame,
     RecoveringBandit,
     RegularizedGame,
@@ -28,9 +32,12 @@ from theoryrl.models import (
 from theoryrl.solvers import (
     average,
     coefficients,
+    detection,
     discounted,
     episodic,
+    experiment_design,
     markov_game,
+    maximize_to_explore,
     preference,
     recovering,
     relaxation,
@@ -41,9 +48,12 @@ from theoryrl.solvers import (
 from theoryrl.solvers.average import (
     bias_span,
     diameter,
+    extended_value_iteration,
     gain_and_bias,
     hitting_times,
     mixing_time,
+    optimistic_kernel,
+    segment_gains,
     stationary_distributions,
 )
 from theoryrl.solvers.classes import EndComponents, communicating_classes, recurrent_classes
@@ -53,6 +63,7 @@ from theoryrl.solvers.constrained import (
     InfeasibleError,
     constrained_linear_program,
 )
+from theoryrl.solvers.detection import *  # noqa: F403
 from theoryrl.solvers.discounted import (
     InterruptedSolve,
     NotConvergedError,
@@ -62,7 +73,9 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.experiment_design import *  # noqa: F403
 from theoryrl.solvers.markov_game import *  # noqa: F403
+from theoryrl.solvers.maximize_to_explore import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
@@ -88,6 +101,7 @@ from theoryrl.solvers.trajectory import (
     trajectory_law,
     trajectory_winner,
 )
+from theoryrl.solvers.weight_class import WeightClass, mixture_log_size, model_hypotheses
 
 _ROBUST: Registry[Callable[..., Solution]] = Registry(
     "method",
@@ -113,6 +127,9 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", episodic.linear_program),
         ],
     ),
+    LinearMDP: Registry(
+        "method", [("backward-induction", lambda model: episodic.backward_induction(model.to_episodic()))]
+    ),
     RobustMDP: _ROBUST,
     RobustLinearMDP: _ROBUST,
     DiscountedMDP: Registry(
@@ -134,6 +151,7 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("linear-program", average.linear_program),
         ],
     ),
+    PiecewiseStationaryMDP: Registry("method", [("segments", average.segment_gains)]),
     TotalRewardMDP: Registry(
         "method",
         [
@@ -173,14 +191,26 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
 
+def underlying_model(problem: Any) -> Any:
+    """Return the model that a problem is about, without what learners are told or asked beside it.
+
+    A baseline and a threshold (`ConservativeMDP`), offline data (`FineTuningTask`) and candidates
+    (`CandidateMDP`, `CandidateGame`) change what may be played, not what is optimal. Anything else is
+    returned as it is.
+    """
+    if isinstance(problem, ConservativeMDP | CandidateMDP | FineTuningTask):
+        return problem.mdp
+    return problem.game if isinstance(problem, CandidateGame) else problem
+
+
 def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     """Solve a model for its optimal value and policy.
 
     Parameters
     ----------
     model
-        A model of one of the types in `METHODS`, or a `ConservativeMDP` (whose unconstrained optimum
-        is returned), or a `CandidateGame` (whose true game is solved).
+        A model of one of the types in `METHODS`, or a problem about one (`underlying_model`), whose
+        unconstrained optimum among all policies is returned.
     method
         Key of a solver for that type of model, or ``"auto"``.
     options
@@ -200,10 +230,7 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     UnknownKeyError
         If the method is not one for this type of model.
     """
-    if isinstance(model, ConservativeMDP):
-        model = model.mdp
-    if isinstance(model, CandidateGame):
-        model = model.game
+    model = underlying_model(model)
     if type(model) not in METHODS:
         raise TypeError(f"solve takes a model of theoryrl.models; got {type(model).__name__}")
     methods = METHODS[type(model)]
@@ -224,10 +251,13 @@ __all__ = [
     "communicating_classes",
     "constrained_linear_program",
     "diameter",
+    "extended_value_iteration",
     "discounted",
     "gain_and_bias",
     "hitting_times",
     "mixing_time",
+    "optimistic_kernel",
+    "segment_gains",
     "modified_policy_iteration",
     "policy_iteration",
     "proper_states",
@@ -249,12 +279,19 @@ __all__ = [
     "trajectory_exploitability",
     "trajectory_law",
     "trajectory_winner",
+    "underlying_model",
+    "WeightClass",
+    "mixture_log_size",
+    "model_hypotheses",
     *coefficients.__all__,
+    *detection.__all__,
     *episodic.__all__,
+    *maximize_to_explore.__all__,
     *markov_game.__all__,
     *robust.__all__,
     *preference.__all__,
     *recovering.__all__,
     *relaxation.__all__,
     *tabular_class.__all__,
+    *experiment_design.__all__,
 ]

@@ -289,7 +289,10 @@ def _vacuity(theorem: Theorem, pieces: Sequence[Any]) -> tuple[bool, str]:
             biting += 1
             starts.append(int(better[0]) + 1)
     if not biting:
-        return True, "vacuous: never better than the trivial bound here"
+        note = "vacuous: never better than the trivial bound here"
+        if theorem.bites is not None:
+            note += f"; it would be from {min(map(theorem.bites, pieces)):.2g} rounds on"
+        return True, note
     note = f"better than the trivial bound on {biting} of {len(pieces)} instances"
     return False, f"{note}, from round {min(starts)} to {max(starts)} on"
 

@@ -181,6 +181,9 @@ class Theorem:
         For a rate: admissible interval of slopes.
     trivial
         A bound that needs no theorem; where `bound` is no better the theorem is vacuous.
+    bites
+        Problem size from which on the bound would be better than the trivial one, for the note on a
+        vacuous bound.
     series
         Points for the figure, from one piece of evidence.
     """
@@ -200,6 +203,7 @@ class Theorem:
     width: float | None = None
     slopes: tuple[float, float] | None = None
     trivial: Callable[[Any], Any] | None = None
+    bites: Callable[[Any], float] | None = None
     series: Callable[[Any], Series] | None = None
 
     def __post_init__(self) -> None:
