@@ -92,5 +92,7 @@ def test_wrong_arguments_are_refused():
         plugin_delay(10, [0.5, 0.5], [0.2, 0.3, 0.5], safe(0.1))
     with pytest.raises(ValueError, match="m must be at least 1"):
         detection_delay_bound(0, BEFORE, AFTER, safe(0.1))
+    with pytest.raises(ValueError, match=r"delays\[1\] must be above 400; got 80"):
+        survival_bound(40, [400, 80], [0.8, 0.2], [0.2, 0.8], safe(0.05))
     with pytest.raises(ValueError, match="terms; at most"):
         survival_bound(5000, [5000], [0.5, 0.5], [0.1, 0.9], safe(0.1))
