@@ -20,7 +20,7 @@ from proofs_checks.reference_detector import Reference
 from theoryrl.learners import RBOCPDUCRL2, UCRL2
 from theoryrl.learners.rbocpd_ucrl2 import Watch
 from theoryrl.solvers.average import extended_value_iteration, set_maximum
-from theoryrl.solvers.detection import RestartedBOCPD, RestartRule, plugin_delay
+from theoryrl.solvers.detection import RULES, RestartedBOCPD, RestartRule, plugin_delay
 from theoryrl.theory import PAPERS, THEOREMS, Scope, Verdict, check, verify
 from theoryrl.theory.evidence import audited_average as aud
 from theoryrl.theory.evidence import change_points as cp
@@ -62,22 +62,26 @@ def violated(key: str, evidence: Any) -> bool:
 
 
 def test_the_reference_equals_the_library() -> None:
-    """Times and estimates exactly; weights and log odds to 1e-10 (sums of some hundred logarithms)."""
+    """Every rule, with its restarts: times and estimates exactly.
+
+    Weights and log odds to 1e-10 (sums of some hundred logarithms).
+    """
     reference = Reference()
     for case in cp.random_streams(SCOPE):
         found = cp.lower_triangle(reference.weights(case.x, case.n_symbols))
         np.testing.assert_allclose(found, cp.lower_triangle(case.weights), rtol=0, atol=1e-10)
     rng = np.random.default_rng(1)
-    for _ in range(25):
-        size, m = int(rng.integers(2, 5)), int(rng.integers(5, 60))
-        x = np.concatenate([rng.choice(size, k, p=cp.random_law(rng, size)) for k in (m, 60)])
-        for eta in ("safe", "universal"):
-            rule = RestartRule(eta, 0.3)
-            ours, theirs = RestartedBOCPD(size, eta=rule).run(x), reference.alarm(x, size, rule)
-            assert bool(ours) == (theirs is not None)
-            if theirs is not None:
-                assert (ours[0].time, ours[0].estimate) == theirs[:2]
-                assert ours[0].log_odds == pytest.approx(theirs[2], abs=1e-10)
+    for eta in RULES:
+        for _ in range(12):
+            size = 2 if eta == "icml2020" else int(rng.integers(2, 7))
+            lengths = rng.integers(3, 60, size=3)
+            x = np.concatenate([rng.choice(size, k, p=cp.random_law(rng, size)) for k in lengths])
+            rule = RestartRule(eta, float(rng.choice([0.05, 0.3, 0.999])), alpha=1.3, horizon=200)
+            ours, theirs = RestartedBOCPD(size, eta=rule).run(x), reference.alarms(x, size, rule)
+            assert [(d.time, d.estimate) for d in ours] == [found[:2] for found in theirs], eta
+            np.testing.assert_allclose(
+                [d.log_odds for d in ours], [odds for *_, odds in theirs], rtol=0, atol=1e-10
+            )
 
 
 def test_exact_probabilities_of_a_false_alarm() -> None:
