@@ -94,6 +94,8 @@ def test_exact_probabilities_of_a_false_alarm() -> None:
         "universal, delta = 1, p = 0.2": 0.00787761856512,
         "safe, delta = 1, p = 0.5": 4 / 2**14,
         "safe, delta = 1, p = 0.2": 5.4525952e-5,
+        "safe, delta = 0.5, p = 0.5": 0.0,
+        "safe, delta = 0.5, p = 0.2": 0.0,
     }.items():
         assert chance[name] == pytest.approx(value, abs=1e-12), name
 

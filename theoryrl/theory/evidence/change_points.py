@@ -202,7 +202,7 @@ def exact_levels(scope: Scope, detect: Detector = first_alarm) -> Iterator[Exact
     """Yield the exact false-alarm probabilities of the proven rules on short streams."""
     length = scope.pick(11, 14)
     streams = all_streams(2, length)
-    for eta, delta in (("safe", ALMOST_ONE), ("universal", ALMOST_ONE), ("universal", 0.5)):
+    for eta, delta in (("safe", ALMOST_ONE), ("safe", 0.5), ("universal", ALMOST_ONE), ("universal", 0.5)):
         rule = RestartRule(eta, delta)
         alarms = np.array([detect(x, 2, rule) >= 0 for x in streams])
         for p in (0.5, 0.2):
