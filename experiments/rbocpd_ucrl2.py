@@ -24,7 +24,6 @@ from theoryrl import PiecewiseStationaryMDP, play
 from theoryrl.instances import (
     flipping_riverswim,
     harmless_change,
-    moving_goal,
     one_pair_change,
     switching_random,
     unseen_change,
@@ -327,51 +326,6 @@ def regret(setting: Setting) -> Part:
     return Part(figure, header, rows, numbers)
 
 
-LONG = ("R-BOCPD-UCRL2", "oracle restarts", "UCRL2", "restarts at cubes", "SW-UCRL", "SWUCRL2-CW", "UCRL2B",
-        "KL-UCRL", "PSRL")  # fmt: skip
-"""All learners but the slow ones: BORL, and the rule that restarts all the time."""
-
-
-def long(setting: Setting) -> Part:
-    """The theory's radii (c = 1) over a million steps that change three times."""
-    T, seeds = setting.scope.pick(3000, 1_000_000), setting.scope.pick(1, 20)
-    models = {
-        "RiverSwim(6), actions flip": flipping_riverswim(6, T, 3),
-        "grid 4 x 4, goal moves": moving_goal(rounds=T),
-        "random, S = 5, A = 3": switching_random(5, 3, rounds=T),
-        "random, S = 10, A = 4": switching_random(10, 4, rounds=T),
-    }
-    figure, axes = panels(2, 2, width=3.9, height=2.7)
-    numbers: dict[str, Any] = {}
-    times = np.linspace(0, T, 101)
-    for ax, (title, model) in zip(axes, models.items(), strict=True):
-        found = setting.map(curve, [(model, name, 1.0, T, seed) for name in LONG for seed in range(seeds)])
-        for k, name in enumerate(LONG):
-            regrets, restarts, late = zip(*found[k * seeds : (k + 1) * seeds], strict=True)
-            ax.plot(times, np.mean(regrets, axis=0), color=COLOURS[name], label=name, linewidth=1.3)
-            delays = [d for run in late for d in run]
-            numbers.setdefault(name, {})[title] = {
-                "final": [float(r[-1]) for r in regrets],
-                "restarts": float(np.mean(restarts)),
-                "detected": len(delays) / (3 * seeds),
-                "median delay": float(np.median(delays)) if delays else None,
-            }
-        for point in model.change_points:
-            ax.axvline(point, color="grey", linestyle=":", linewidth=0.8)
-        ax.set(xlabel="step", ylabel="regret", xlim=(0, T), xticks=[0, T // 2, T])
-        ax.set_title(f"{title}, c = 1", fontsize="medium")
-    outside_legend(figure, axes[0], 3)
-    rows = [[name, *(mean_sd(cells[title]["final"]) for title in models)] for name, cells in numbers.items()]
-    ours = numbers["R-BOCPD-UCRL2"].values()
-    rows.append(["R-BOCPD-UCRL2: restarts / changes seen / median delay", *map(_restarts, ours)])
-    return Part(figure, ["learner, c = 1", *(f"{title} (mean ± sd)" for title in models)], rows, numbers)
-
-
-def _restarts(cell: Any) -> str:
-    delay = "-" if cell["median delay"] is None else f"{cell['median delay']:,.0f}"
-    return f"{cell['restarts']:.1f} / {cell['detected']:.0%} / {delay}"
-
-
 def final(model: PiecewiseStationaryMDP, learner: Callable[[], Any], rounds: int, seed: int) -> float:
     """Return the regret of a run."""
     with warnings.catch_warnings(action="ignore"):
@@ -536,7 +490,6 @@ PARTS: dict[str, Callable[[Setting], Part]] = {
     "detector": detector,
     "delays": delays,
     "regret": regret,
-    "long": long,
     "slope": slope,
     "visibility": visibility,
     "forgetting": forgetting,
