@@ -153,7 +153,7 @@ def short_sighted(x: np.ndarray, n_symbols: int, rule: RestartRule) -> int:
 
 def test_forgotten_starts_are_caught() -> None:
     assert violated("survival", cp.survivals(SCOPE, short_sighted))
-    assert violated("pruning-adds-nothing", cp.changing_streams(SCOPE, short_sighted))
+    assert violated("pruning-adds-none", cp.changing_streams(SCOPE, short_sighted))
 
 
 def test_rules_that_changed_places_are_caught() -> None:
@@ -192,14 +192,14 @@ def test_an_earliest_alarm_that_knows_nothing_of_dropped_starts_is_caught() -> N
         time, _ = cp.pruned_alarm(x, n_symbols, rule, epsilon)
         return time, time if time < len(x) else 0
 
-    assert violated("pruning-adds-nothing", cp.changing_streams(SCOPE, detect_pruned=careless))
+    assert violated("pruning-adds-none", cp.changing_streams(SCOPE, detect_pruned=careless))
 
 
 def test_a_pruned_run_that_alarms_early_is_caught() -> None:
     def eager(x: np.ndarray, n_symbols: int, rule: RestartRule, epsilon: float) -> tuple[int, int]:
         return cp.pruned_alarm(x, n_symbols, replace(rule, eta="universal"), epsilon)
 
-    assert violated("pruning-adds-nothing", cp.changing_streams(SCOPE, detect_pruned=eager))
+    assert violated("pruning-adds-none", cp.changing_streams(SCOPE, detect_pruned=eager))
 
 
 def test_the_bound_for_fixed_m_is_false_where_the_data_choose_m() -> None:
@@ -393,7 +393,7 @@ def test_a_run_whose_states_were_lost_is_no_martingale() -> None:
 
 
 def test_a_learner_that_plays_the_worse_arm_is_caught_where_the_bound_bites() -> None:
-    assert violated("ucrl2-regret-two-arms", aud.bandit_runs(SCOPE, Perverse()))
+    assert violated("two-arm-ucrl2", aud.bandit_runs(SCOPE, Perverse()))
 
 
 # The agent.
@@ -544,7 +544,7 @@ class PerverseRestarts(RBOCPDUCRL2):
 
 
 def test_regret_after_restarts_is_caught_where_the_bound_bites() -> None:
-    assert violated("conditional-regret-two-arms", res.changing_bandit_runs(SCOPE, PerverseRestarts()))
+    assert violated("two-arm-conditional", res.changing_bandit_runs(SCOPE, PerverseRestarts()))
 
 
 def test_a_linear_bound_has_another_rate() -> None:

@@ -150,7 +150,7 @@ DETECTOR = (
         bound=lambda pair: pair.safe,
     ),
     Theorem(
-        key="rbocpd-ucrl2.pruning-adds-nothing",
+        key="rbocpd-ucrl2.pruning-adds-none",
         statement="A pruned run alarms no earlier than the exact one, which alarms no earlier than it says.",
         source=_PAGE + ", pruning",
         kind=Kind.INEQUALITY,
@@ -387,7 +387,7 @@ OPTIMISM = (
         bound=lambda run: aud.width_sides(run)[1],
     ),
     Theorem(
-        key="rbocpd-ucrl2.transition-martingale",
+        key="rbocpd-ucrl2.step-martingale",
         statement="With probability 1 - delta, sum of (P u - u(next)) / span u <= sqrt(T log(1/delta) / 2).",
         source=_PAGE + ", regret step by step",
         kind=Kind.HIGH_PROBABILITY,
@@ -411,7 +411,7 @@ OPTIMISM = (
         bites=lambda run: aud.bite_of(run, DELTA),
     ),
     Theorem(
-        key="rbocpd-ucrl2.ucrl2-regret-two-arms",
+        key="rbocpd-ucrl2.two-arm-ucrl2",
         statement="So it is with one state and two actions, where the bound bites from 32,000 steps on.",
         source="Jaksch, Ortner and Auer (2010), theorem 2",
         kind=Kind.HIGH_PROBABILITY,
@@ -484,7 +484,7 @@ AGENT = (
         bites=lambda run: aud.bite_of(run, DELTA, len(run.problem.change_points)),
     ),
     Theorem(
-        key="rbocpd-ucrl2.conditional-regret-two-arms",
+        key="rbocpd-ucrl2.two-arm-conditional",
         statement="So it is with two arms that swap once, where the bound bites from 80,000 steps on.",
         source=_PAGE + ", regret on detection",
         kind=Kind.HIGH_PROBABILITY,
