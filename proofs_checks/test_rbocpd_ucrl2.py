@@ -389,7 +389,7 @@ def test_a_run_whose_states_were_lost_is_no_martingale() -> None:
         shown = {**run.trace.stretch_diagnostics, "state": np.zeros(run.trace.rounds)}
         return replace(run, trace=replace(run.trace, stretch_diagnostics=shown), last=0)
 
-    assert violated("transition-martingale", map(lost, aud.ucrl_runs(SCOPE)))
+    assert violated("step-martingale", map(lost, aud.ucrl_runs(SCOPE)))
 
 
 def test_a_learner_that_plays_the_worse_arm_is_caught_where_the_bound_bites() -> None:
