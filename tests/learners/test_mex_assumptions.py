@@ -5,10 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from theoryrl.instances import nearby_models, perturbed_values, risky_arms, risky_arms_class, sparse_rewards
+from theoryrl.instances import (
+    nearby_models,
+    perturbed_values,
+    random_linear,
+    risky_arms,
+    risky_arms_class,
+    sparse_rewards,
+)
 from theoryrl.learners import MEX, LevelSetOFU, ProductGOLF
 from theoryrl.learners.mex import play_whole
-from theoryrl.models import FiniteModelClass, ProductQClass, TabularModelClass
+from theoryrl.models import FiniteModelClass, LinearMDP, LinearQClass, ProductQClass, TabularModelClass
 from theoryrl.protocol import EpisodicProblem, play
 
 RISKY, ARMS = risky_arms(), risky_arms_class()
@@ -78,6 +85,18 @@ def test_eta_may_be_a_function_of_the_episode():
 def test_a_function_that_returns_no_positive_number_is_refused_where_it_does(value):
     with pytest.raises(ValueError, match="eta must be"):
         play(RISKY, MEX(hypotheses=ARMS, eta=lambda k: 1.0 if k < 3 else value), 5)
+
+
+def test_over_aggregated_features_the_gap_is_certified_and_over_others_none_is_claimed():
+    rng = np.random.default_rng(0)
+    phi = np.eye(4)[rng.permutation(8) % 4].reshape(4, 2, 4)
+    model = LinearMDP(phi, rng.random((3, 4)), rng.dirichlet(np.ones(4), size=(3, 4)), np.eye(4)[0])
+    learner = MEX(hypotheses=LinearQClass(), eta=0.3)
+    trace = play(model, learner, 60, seed=0)
+    assert trace.diagnostics["gap"].min() >= 0
+    assert trace.diagnostics["gap"][-1] < trace.diagnostics["upper"][-1] / 2
+    assert trace.same_as(play(model, learner, 60, seed=0, stepwise=True))
+    assert "gap" not in play(random_linear(), learner, 3).diagnostics
 
 
 def test_restarts_never_lower_the_objective_and_are_for_kernels():
