@@ -260,7 +260,7 @@ def river(setting: Setting) -> Part:
         rows.append(row)
     ax.set(xscale="log", yscale="log", xlabel="episode", title=f"regret on RiverSwim, {seeds} seeds")
     gaps.set(xscale="log", xlabel="episode", title="certified gap of the planner")
-    outside_legend(figure, ax, 4)
+    outside_legend(figure, ax, 3)
     header = ["learner", "regret, mean ± sd", "slope, k >= 300", "mean certified gap", "least J(f^k) - J(f*)"]
     return Part(figure, header, rows, numbers)
 
