@@ -195,12 +195,11 @@ def test_the_squared_errors_fall_no_faster_than_the_energy(function_runs: list[A
         np.isfinite(run.excess)].max())  # fmt: skip
 
 
-def test_the_loss_needs_its_minimum_subtracted(function_runs: list[Any]) -> None:
-    def raw(run: Any) -> float:
-        spread = 0.5  # at least this variance per episode where the rewards come from
-        return float(run.true_losses.max() + spread * run.rounds)
-
-    assert_caught("mex.truth-feasible", function_runs, measured=raw)
+def test_the_loss_needs_its_minimum_subtracted() -> None:
+    """Sums of squares of Q* itself grow with the variance of its next values: caught once that is paid."""
+    runs = list(finite_classes.function_runs(SCOPE, rounds=400, every=40))
+    assert check(THEOREMS["mex.truth-feasible"], runs).verdict is Verdict.HOLDS
+    assert_caught("mex.truth-feasible", runs, measured=lambda run: run.true_squares.max())
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_the_loss_needs_its_minimum_subtracted(function_runs: list[Any]) -> None
     [
         ("mex.moment-truth", {"truth_rate": 2.05}),
         ("mex.moment-candidate", {"candidate_rate": 1.05}),
-        ("mex.moment-average", {"averaged_rate": 1.05}),
+        ("mex.moment-average", {"averaged_rate": 0.92}),
     ],
 )
 def test_the_rates_of_the_exponential_inequalities_are_sharp(key: str, rates: dict[str, float]) -> None:
@@ -377,6 +376,42 @@ def test_the_relaxations_value_is_not_reached() -> None:
         return replace(plan, value=plan.upper)
 
     assert_caught("mex.models-reached", list(penalised.model_plans(SCOPE, overstated)))
+
+
+def reversed_objective(counts: np.ndarray, eta: float, plan: Any) -> float:
+    """The objective of a plan's kernel with KL(P || phat), over what was seen, for KL(phat || P)."""
+    n = counts.sum(axis=3, keepdims=True)
+    P = plan.P
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where((P > 0) & (counts > 0), P * np.log(P * n / counts), 0.0)
+    return float(plan.start_value - eta * np.sum(n[..., 0] * terms.sum(axis=3)))
+
+
+def test_a_planner_that_reverses_the_divergence_does_not_reach_what_it_states() -> None:
+    def planner(counts: Any, r: Any, rho: Any, eta: float, **options: Any) -> Any:
+        plan = plan_tabular_model(counts, r, rho, eta)
+        return replace(plan, value=np.asarray(reversed_objective(counts, eta, plan)))
+
+    assert_caught("mex.models-reached", list(penalised.model_plans(SCOPE, planner)))
+
+
+def test_an_upper_bound_with_the_reversed_divergence_is_exceeded() -> None:
+    """Its rows are exponential tilts, which give unseen states nothing."""
+
+    def planner(counts: Any, r: Any, rho: Any, eta: float, **options: Any) -> Any:
+        V = np.zeros(len(rho))
+        for h in range(len(r) - 1, -1, -1):
+            rows = [
+                [
+                    reversed_divergence(N, eta * N.sum(), V).value if N.sum() > 0 else float(V.max())
+                    for N in layer
+                ]
+                for layer in counts[h]
+            ]
+            V = (r[h] + np.array(rows)).max(axis=1)
+        return replace(plan_tabular_model(counts, r, rho, eta), upper=np.asarray(rho @ V))
+
+    assert_caught("mex.models-upper", list(penalised.model_plans(SCOPE, planner)))
 
 
 def test_a_price_that_is_too_high_gives_no_upper_bound_over_mixtures() -> None:

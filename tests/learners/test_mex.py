@@ -224,7 +224,10 @@ def deterministic(target):
 def test_a_class_in_which_every_model_has_become_impossible_says_so():
     family = FiniteModelClass.from_models([deterministic(0)])
     learner = MEX(hypotheses=family)
-    with pytest.raises(ValueError, match="every model gives the data probability zero"):
+    with (
+        pytest.warns(UserWarning, match="the true model is not in hypotheses"),
+        pytest.raises(ValueError, match="every model gives the data probability zero"),
+    ):
         play(deterministic(1), learner, 2)
     with pytest.raises(ValueError, match="every model gives the data probability zero"):
         run_whole(EpisodicProblem(deterministic(1)), learner, 2, 0)

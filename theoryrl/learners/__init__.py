@@ -50,6 +50,7 @@ from theoryrl.learners.baselines.hypotheses import (
     GreedyMLE,
     LevelSetOFU,
     ProductGOLF,
+    RelaxedMEX,
 )
 from theoryrl.learners.baselines.identification import VILCB, ActionElimination, GapUCBVI
 from theoryrl.learners.baselines.off_dynamics import (
@@ -192,6 +193,7 @@ _ALL: tuple[type[Any], ...] = (
     FinitePSRL,
     GreedyMLE,
     ProductGOLF,
+    RelaxedMEX,
     KLUCBVI,
     EpsilonGreedy,
     LSVI,
@@ -314,6 +316,7 @@ __all__ = [
     "RandomOffsetsOracle",
     "RealizabilityError",
     "RelaxationTuner",
+    "RelaxedMEX",
     "RewardModelLearner",
     "RobustUCBVI",
     "RoundRobinOracle",

@@ -27,6 +27,7 @@ from theoryrl.learners.mex_linear import LinearFunctions
 from theoryrl.learners.mex_product import ProductFunctions
 from theoryrl.learners.mex_tabular import MixtureModels, TabularFunctions, TabularModels
 from theoryrl.models import (
+    EpisodicMDP,
     FiniteModelClass,
     LinearMixtureClass,
     LinearQClass,
@@ -34,8 +35,9 @@ from theoryrl.models import (
     TabularModelClass,
     TabularQClass,
 )
-from theoryrl.models._validation import check_choice, check_fraction, check_real, check_type
+from theoryrl.models._validation import check_choice, check_count, check_fraction, check_real, check_type
 from theoryrl.protocol import EpisodicDecision, EpisodicProblem, EpisodicSpec, Streams, Trace
+from theoryrl.protocol.core import warn_of_broken_assumptions
 from theoryrl.solvers.episodic import Trajectories
 from theoryrl.solvers.maximize_to_explore.tabular_model import check_eta
 
@@ -45,10 +47,10 @@ Hypotheses: TypeAlias = (
 
 SCHEDULES = ("horizon", "anytime")
 
-_STARTS: Mapping[type, Callable[[Any, EpisodicSpec], Any]] = {
+_STARTS: Mapping[type, Callable[..., Any]] = {
     FiniteModelClass: FiniteModels.start,
     ProductQClass: ProductFunctions.start_with,
-    TabularModelClass: TabularModels.start,
+    TabularModelClass: TabularModels.start,  # which also wants a stream and the number of restarts
     TabularQClass: TabularFunctions.start,
     LinearQClass: LinearFunctions.start,
     LinearMixtureClass: MixtureModels.start,
@@ -56,6 +58,10 @@ _STARTS: Mapping[type, Callable[[Any, EpisodicSpec], Any]] = {
 _THEORY: Mapping[type, Callable[[Any, float, float], float]] = {
     FiniteModelClass: mex_finite.theory_eta,
     ProductQClass: mex_product.theory_eta,
+}
+_ASSUMPTIONS: Mapping[type, Callable[[Any, EpisodicMDP], tuple[str, ...]]] = {
+    FiniteModelClass: mex_finite.broken_assumptions,
+    ProductQClass: mex_product.broken_assumptions,
 }
 
 PLAIN_ETA = 1.0
@@ -92,8 +98,9 @@ class MEX:
         `TabularModelClass` and `LinearMixtureClass` with a reported gap; `LinearQClass` by a search
         without a certificate.
     eta
-        Price of the loss, positive. Default: the theory's for the two exact classes, else 1 (for which no
-        explicit constant is known).
+        Price of the loss, positive; or a function of the episode k = 1, 2, ... that returns it (for a study
+        that is to be resumed, one with a stable `repr`). Default: the theory's for the two exact classes,
+        else 1 (for which no explicit constant is known).
     schedule
         ``"horizon"``: eta for the known K; ``"anytime"``: epochs of doubling length, each with the eta of
         its own length, all data kept (theory's eta only).
@@ -102,6 +109,9 @@ class MEX:
     error
         Additive error of the maximisation over a finite class of models, made as adversarially as it may
         be: the worst hypothesis within `error` of the best is played. The bounds gain the sum of errors.
+    restarts
+        Random ascents per episode of the planner over all kernels (`TabularModelClass`), which finds local
+        maxima only.
 
     Notes
     -----
@@ -111,10 +121,11 @@ class MEX:
     """
 
     hypotheses: Hypotheses = field(default_factory=TabularQClass)
-    eta: float | None = None
+    eta: float | Callable[[int], float] | None = None
     schedule: str = "horizon"
     delta: float = 0.05
     error: float = 0.0
+    restarts: int = 0
 
     key: ClassVar[str] = "mex"
 
@@ -123,7 +134,8 @@ class MEX:
         check_choice("schedule", self.schedule, SCHEDULES)
         check_fraction("delta", self.delta)
         check_real("error", self.error, low=0.0)
-        if self.eta is not None:
+        check_count("restarts", self.restarts, low=0)
+        if self.eta is not None and not callable(self.eta):
             check_eta(self.eta)
         if self.schedule == "anytime" and (self.eta is not None or type(self.hypotheses) not in _THEORY):
             raise ValueError(
@@ -132,6 +144,8 @@ class MEX:
             )
         if self.error > 0 and not isinstance(self.hypotheses, FiniteModelClass):
             raise ValueError(f"error is for a FiniteModelClass; got {self.hypotheses!r}")
+        if self.restarts > 0 and not isinstance(self.hypotheses, TabularModelClass):
+            raise ValueError(f"restarts are for a TabularModelClass; got {self.hypotheses!r}")
 
     @property
     def guaranteed(self) -> bool:
@@ -147,7 +161,13 @@ class MEX:
             If the class does not fit the problem, or the problem does not tell what the class needs.
         """
         require_unit_rewards(spec)
-        return MEXState(_STARTS[type(self.hypotheses)](self.hypotheses, spec), 0, spec.rounds)
+        extra = (rng, self.restarts) if isinstance(self.hypotheses, TabularModelClass) else ()
+        return MEXState(_STARTS[type(self.hypotheses)](self.hypotheses, spec, *extra), 0, spec.rounds)
+
+    def broken_assumptions(self, problem: EpisodicProblem) -> tuple[str, ...]:
+        """Return what its theorems assume of the class and does not hold for the problem's true model."""
+        broken = _ASSUMPTIONS.get(type(self.hypotheses))
+        return () if broken is None else broken(self.hypotheses, problem.mdp)
 
     def plan(self, state: MEXState) -> EpisodicDecision:
         """Maximise the objective and return the hypothesis' optimal policy.
@@ -169,7 +189,7 @@ class MEX:
     def price(self, episode: int, rounds: int) -> float:
         """Return eta of an episode (counted from 0) in a run of K = `rounds`."""
         if self.eta is not None:
-            return float(self.eta)
+            return check_eta(self.eta(episode + 1)) if callable(self.eta) else float(self.eta)
         kind = type(self.hypotheses)
         if kind not in _THEORY:
             return PLAIN_ETA
@@ -207,7 +227,7 @@ def run_whole(problem: EpisodicProblem, learner: MEX, rounds: int, seed: int) ->
         raise ValueError(f"problem must have noiseless rewards; got noise {problem.mdp.noise.kind!r}")
     first = learner.price(0, rounds)
     etas = np.full(rounds, first)
-    if learner.schedule == "anytime":
+    if learner.schedule == "anytime" or callable(learner.eta):
         etas[:] = [learner.price(k, rounds) for k in range(rounds)]
     return run_finite(
         planned_class(learner.hypotheses), problem.tables, etas, learner.error, streams.environment
@@ -217,6 +237,7 @@ def run_whole(problem: EpisodicProblem, learner: MEX, rounds: int, seed: int) ->
 def play_whole(problem: EpisodicProblem, learner: MEX, rounds: int, seed: int = 0) -> Trace:
     """Return the trace that `play` returns, bit for bit, from one compiled call (finite model classes)."""
     run = run_whole(problem, learner, rounds, seed)
+    sound = not warn_of_broken_assumptions(learner, problem)
     assert isinstance(learner.hypotheses, FiniteModelClass)
     planned = planned_class(learner.hypotheses)
     values = np.zeros(len(planned.V))
@@ -226,7 +247,7 @@ def play_whole(problem: EpisodicProblem, learner: MEX, rounds: int, seed: int = 
         learner=repr(learner),
         problem=problem.key,
         seed=seed,
-        guaranteed=learner.guaranteed,
+        guaranteed=learner.guaranteed and sound,
         lengths=np.ones(rounds, dtype=np.int64),
         stretch_values=values[run.chosen],
         stretch_benchmarks=np.full(rounds, problem.benchmark),

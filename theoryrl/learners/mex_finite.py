@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from theoryrl.learners import _mex_kernels, gec
-from theoryrl.models import DeterministicPolicy, FiniteModelClass
+from theoryrl.models import DeterministicPolicy, EpisodicMDP, FiniteModelClass
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
 from theoryrl.solvers.episodic._kernels import optimal_values
@@ -116,6 +116,11 @@ def planned_class(models: FiniteModelClass) -> PlannedClass:
         _PLANNED.clear()
         _PLANNED[id(models)] = found = (models, PlannedClass(models))
     return found[1]
+
+
+def broken_assumptions(models: FiniteModelClass, mdp: EpisodicMDP) -> tuple[str, ...]:
+    """Return the assumptions of the theorems that do not hold: the true model is in the class."""
+    return () if models.index(mdp) is not None else ("the true model is not in hypotheses",)
 
 
 def theory_eta(models: FiniteModelClass, rounds: float, delta: float) -> float:

@@ -12,7 +12,14 @@ from theoryrl.learners.ridge import Ridge
 from theoryrl.models import DeterministicPolicy, LinearQClass
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
-from theoryrl.solvers.maximize_to_explore.linear_q import RidgeData, least_squares_values, plan_linear_q
+from theoryrl.solvers.maximize_to_explore.linear_q import (
+    RidgeData,
+    aggregates,
+    least_squares_values,
+    linear_q_upper,
+    plan_linear_q,
+)
+from theoryrl.solvers.maximize_to_explore.tabular_model import enclosing
 
 START_BONUS = 0.3
 """Factor of the bonus of the optimistic policy from which an alternation starts."""
@@ -77,7 +84,10 @@ class LinearFunctions:
         return cls(Regressions.begin(spec, hypotheses.ridge, "mex over linear functions"))
 
     def plan(self, eta: float, error: float) -> EpisodicDecision:
-        """Alternate from the optimistic policy and from the last one; there is no certificate."""
+        """Alternate from the optimistic policy and from the last one.
+
+        Only for unit vectors as features there is a certificate: diagnostics ``upper`` and ``gap``.
+        """
         refuse_error(error)
         data = self.regressions.data
         optimistic = least_squares_values(data, START_BONUS).actions
@@ -85,6 +95,9 @@ class LinearFunctions:
         plan = plan_linear_q(data, eta, starts)
         self.actions = plan.actions
         diagnostics = {"eta": eta, "objective": plan.objective, "optimistic_value": plan.start_value}
+        if aggregates(data.phi):
+            upper = enclosing(plan.objective, linear_q_upper(data, eta))
+            diagnostics |= {"upper": upper, "gap": upper - plan.objective}
         policy = DeterministicPolicy.trusted(plan.actions.copy(), self.regressions.phi.shape[1])
         return EpisodicDecision(policy, None, diagnostics)
 

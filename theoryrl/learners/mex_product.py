@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from theoryrl.learners import gec
-from theoryrl.models import DeterministicPolicy, ProductQClass
+from theoryrl.models import DeterministicPolicy, EpisodicMDP, ProductQClass
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
-from theoryrl.solvers.episodic import Trajectories
+from theoryrl.solvers.episodic import Trajectories, backward_induction
 from theoryrl.solvers.maximize_to_explore import _chain_kernels
 
 
@@ -102,6 +102,18 @@ class ProductFunctions:
             _chain_kernels.add_episode_losses(
                 states, actions, rewards, self.hypotheses.auxiliary, self.V, self.sums, self.errors
             )
+
+
+def broken_assumptions(hypotheses: ProductQClass, mdp: EpisodicMDP) -> tuple[str, ...]:
+    """Return the assumptions of the theorems that do not hold: Q* is in F, and all backups are in G."""
+    broken = []
+    if hypotheses.position(backward_induction(mdp).action_values) is None:
+        broken.append("Q* is not in hypotheses")
+    try:
+        hypotheses.check_complete(mdp)
+    except ValueError as error:
+        broken.append(str(error))
+    return tuple(broken)
 
 
 def theory_eta(hypotheses: ProductQClass, rounds: float, delta: float) -> float:

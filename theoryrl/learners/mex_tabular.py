@@ -13,7 +13,7 @@ from theoryrl.models import DeterministicPolicy, LinearMixtureClass, TabularMode
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
 from theoryrl.solvers.maximize_to_explore import _model_kernels, _q_kernels, plan_mixture
-from theoryrl.solvers.maximize_to_explore.tabular_model import SWEEPS
+from theoryrl.solvers.maximize_to_explore.tabular_model import SWEEPS, random_starts
 from theoryrl.solvers.maximize_to_explore.tabular_q import STEPS
 
 
@@ -63,6 +63,8 @@ def refuse_error(error: float) -> None:
 class TabularModels:
     """State of MEX over all kernels: counts, and the last plan, from which the next one starts.
 
+    `restarts` ascents per episode start from random kernels, drawn with `rng`.
+
     Its planner is not exact: diagnostics hold ``upper``, a bound on the objective of any kernel, and
     ``gap``, the bound's distance from what was found.
     """
@@ -73,12 +75,16 @@ class TabularModels:
     P: Float[np.ndarray, "H S A S"]
     V: Float[np.ndarray, "H1 S"]
     actions: Int[np.ndarray, "H S"]
+    rng: np.random.Generator
+    restarts: int = 0
     warm: bool = False
 
     kind = "model-based"
 
     @classmethod
-    def start(cls, hypotheses: TabularModelClass, spec: EpisodicSpec) -> TabularModels:
+    def start(
+        cls, hypotheses: TabularModelClass, spec: EpisodicSpec, rng: np.random.Generator, restarts: int = 0
+    ) -> TabularModels:
         """Return the state without data."""
         if spec.rewards is None:
             raise ValueError("mex over kernels needs known rewards; spec.rewards is None")
@@ -89,11 +95,11 @@ class TabularModels:
             raise ValueError(f"hypotheses.support must have shape {(H, S, A, S)}; got {allowed.shape}")
         return cls(
             Counts.begin(spec), np.array(spec.rewards), allowed, np.zeros((H, S, A, S)),
-            np.zeros((H + 1, S)), np.zeros((H, S), dtype=np.int64),
+            np.zeros((H + 1, S)), np.zeros((H, S), dtype=np.int64), rng, restarts,
         )  # fmt: skip
 
     def plan(self, eta: float, error: float) -> EpisodicDecision:
-        """Ascend from the relaxation's maximiser and from the last plan."""
+        """Ascend from the relaxation's maximiser, from the last plan, and from random kernels."""
         refuse_error(error)
         c = self.counts
         value, upper, _ = _model_kernels.plan_model(
@@ -101,6 +107,13 @@ class TabularModels:
             self.P, self.V, self.actions,
         )  # fmt: skip
         self.warm = True
+        for P, actions in random_starts(self.rng, self.rewards.shape, self.restarts):
+            V = np.zeros_like(self.V)
+            found = _model_kernels.restart(
+                c.N, c.n, self.rewards, c.rho, eta, self.allowed, P, V, actions, SWEEPS
+            )
+            if found > value:
+                value, self.P, self.V, self.actions = found, P, V, actions
         return _planned(self.actions, self.rewards.shape[2], eta, value, upper, c.rho @ self.V[0])
 
     def record(self, observation: Trajectories) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -156,6 +157,18 @@ Audit = Callable[[Any, Any, Any], Mapping[str, float]]
 """`audit(problem, state, decision)`: further numbers for the trace, computed with the true model."""
 
 
+def warn_of_broken_assumptions(learner: Any, problem: Any) -> bool:
+    """Warn if a learner says that its theorems assume what is false of the true model; return whether.
+
+    Only the two sides together can tell whether a class of hypotheses is realizable, say. The learner's
+    `broken_assumptions(problem)` is optional, returns the assumptions as texts, and tells its runs nothing.
+    """
+    broken = getattr(learner, "broken_assumptions", lambda problem: ())(problem)
+    if broken:
+        warnings.warn(f"{learner.key}: no theorem applies: {'; '.join(broken)}", stacklevel=3)
+    return bool(broken)
+
+
 class Run:
     """A run that can be advanced, saved and resumed bit for bit.
 
@@ -194,7 +207,8 @@ class Run:
         spec = problem.spec(rounds)
         self.state = learner.init(spec, streams.learner)
         # A learner may tell of which problems its theorems are; most are about every one of their kind.
-        self._covered = bool(getattr(learner, "covers", lambda spec: True)(spec))
+        covered = bool(getattr(learner, "covers", lambda spec: True)(spec))
+        self._covered = not warn_of_broken_assumptions(learner, problem) and covered
         self._environment = problem.environment(streams)
         self._decision: Any = None
         self._ledger = Ledger()

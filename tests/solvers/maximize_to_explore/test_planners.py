@@ -15,6 +15,7 @@ from theoryrl.solvers import (
     best_occupancy_bonus,
     chain_argmax,
     chain_level_set,
+    linear_q_upper,
     occupancy_bonus_value,
     plan_mixture,
     plan_tabular_model,
@@ -23,6 +24,7 @@ from theoryrl.solvers import (
     tabular_q_objective,
 )
 from theoryrl.solvers.maximize_to_explore import _mixture_kernels
+from theoryrl.solvers.maximize_to_explore.linear_q import RidgeData, linear_q_objective, plan_linear_q
 from theoryrl.theory.evidence.penalised import other_kernels, sample_counts
 
 ROUNDING = 1e-9
@@ -89,6 +91,75 @@ def test_a_warm_start_never_hurts():
     cold = plan_tabular_model(counts, mdp.r, mdp.rho, 0.3)
     warm = plan_tabular_model(counts, mdp.r, mdp.rho, 0.3, warm_start=cold)
     assert warm.lower >= cold.lower - ROUNDING
+
+
+def test_restarts_never_hurt_and_stay_below_the_upper_bound():
+    for seed in range(4):
+        mdp, counts, _, rng = data(seed, 20, 0)
+        plain = plan_tabular_model(counts, mdp.r, mdp.rho, 0.1)
+        more = plan_tabular_model(counts, mdp.r, mdp.rho, 0.1, restarts=10, rng=rng)
+        assert plain.lower <= more.lower <= more.upper
+        assert more.upper == plain.upper
+        again = tabular_model_objective(counts, mdp.r, mdp.rho, 0.1, more.P)
+        assert again == pytest.approx(float(more.lower), abs=ROUNDING)
+    with pytest.raises(ValueError, match="restarts must be"):
+        plan_tabular_model(counts, mdp.r, mdp.rho, 0.1, restarts=-1)
+
+
+def aggregated(seed, episodes, ridge):
+    """Data of a small model whose six pairs (s, a) are seen through `d` cells: unit vectors as features."""
+    mdp, counts, _, rng = data(seed, episodes, 0)
+    S, A = mdp.r.shape[1:]
+    d = 6 if seed % 2 else 4
+    phi = np.eye(d)[rng.permutation(6) % d].reshape(S, A, d)
+    n = counts.sum(axis=3)
+    Lambda = np.einsum("hsa,sai,saj->hij", n, phi, phi) + ridge * np.eye(d)
+    b = np.einsum("hsa,sai->hi", n * mdp.r, phi)
+    G = np.einsum("hsat,sai->hit", counts, phi)
+    return mdp, counts, RidgeData(phi, Lambda, np.linalg.inv(Lambda), b, G, np.array(mdp.rho)), rng
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_weights_exceed_the_upper_bound_of_aggregated_features(seed):
+    """Random weights, weights near the planner's from every one of 512 policies, and a hill climb."""
+    _, _, given_data, rng = aggregated(seed, int(3 + 5 * seed), 10.0 ** -(seed % 3))
+    eta = float(10 ** rng.uniform(-1.5, 0.5))
+    upper = linear_q_upper(given_data, eta)
+    policies = [np.array(c).reshape(3, 3) for c in itertools.product(range(2), repeat=9)]
+    plan = plan_linear_q(given_data, eta, tuple(policies))
+    best, w = plan.objective, plan.w
+    for scale in np.repeat([1.0, 0.1, 0.01], 200):
+        trial = w + scale * rng.normal(size=w.shape)
+        value = linear_q_objective(given_data, eta, trial)
+        if value > best:
+            best, w = value, trial
+    assert best <= upper + ROUNDING
+
+
+def test_unit_vectors_and_a_vanishing_ridge_have_the_upper_bound_of_tables():
+    for seed in (1, 3, 5):
+        mdp, counts, ridge_data, _ = aggregated(seed, 40, 1e-10)
+        tables = plan_tabular_q(counts, mdp.r, mdp.rho, 0.5)
+        assert linear_q_upper(ridge_data, 0.5) == pytest.approx(float(tables.upper), abs=1e-8)
+
+
+def test_half_the_bonus_is_no_upper_bound_over_aggregated_weights():
+    """Twice the price in the bound is half its bonus: the search exceeds it."""
+    exceeded = 0
+    for seed in range(8):
+        *_, ridge_data, rng = aggregated(seed, 40, 0.1)
+        actions = rng.integers(2, size=(3, 3))
+        found = plan_linear_q(ridge_data, 0.5, (actions, 1 - actions))
+        exceeded += found.objective > linear_q_upper(ridge_data, 1.0) + ROUNDING
+    assert exceeded > 0
+
+
+def test_features_that_are_not_unit_vectors_have_no_upper_bound():
+    *_, ridge_data, _ = aggregated(0, 5, 1.0)
+    phi = np.array(ridge_data.phi)
+    phi[1, 0] = 0.25
+    with pytest.raises(ValueError, match=r"phi\[1, 0\] must be a unit vector; got"):
+        linear_q_upper(ridge_data._replace(phi=phi), 1.0)
 
 
 def test_certainty_equivalence_is_the_limit_of_a_high_price():

@@ -6,7 +6,12 @@ Each module solves max_f V_f(rho) - eta sum_h L_h(f) over one class of hypothese
 """
 
 from theoryrl.solvers.maximize_to_explore.chain import ChainOptimum, chain_argmax, chain_level_set
-from theoryrl.solvers.maximize_to_explore.linear_q import PlannedLinearQ, RidgeData, plan_linear_q
+from theoryrl.solvers.maximize_to_explore.linear_q import (
+    PlannedLinearQ,
+    RidgeData,
+    linear_q_upper,
+    plan_linear_q,
+)
 from theoryrl.solvers.maximize_to_explore.mixture import PlannedMixture, plan_mixture
 from theoryrl.solvers.maximize_to_explore.row import PenalisedRow, kl_penalised_row
 from theoryrl.solvers.maximize_to_explore.tabular_model import (
@@ -34,6 +39,7 @@ __all__ = [
     "chain_argmax",
     "chain_level_set",
     "kl_penalised_row",
+    "linear_q_upper",
     "occupancy_bonus_value",
     "plan_linear_q",
     "plan_mixture",

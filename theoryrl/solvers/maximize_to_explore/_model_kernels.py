@@ -140,6 +140,14 @@ def unplayed_rows_to_data(counts, n, actions, P):
 
 
 @strict_kernel
+def restart(counts, n, r, rho, eta, allowed, P, V, actions, sweeps):
+    """Ascend from any kernel and policy, in place; return the objective that is reached."""
+    unplayed_rows_to_data(counts, n, actions, P)
+    ascend(counts, n, r, rho, eta, allowed, P, V, actions, np.empty(actions.shape), sweeps)
+    return model_objective(counts, n, r, rho, eta, P, V, actions)
+
+
+@strict_kernel
 def plan_model(counts, n, r, rho, eta, cap, allowed, warm, sweeps, P, V, actions):
     """Upper bound, then ascent from the relaxation's maximiser and from (P, actions) if `warm`.
 

@@ -14,7 +14,8 @@ x_h = Lambda_h^{-1} phibar_h and phibar_{h+1} = M_h^T x_h, M_h = G_h Phi^pi_{h+1
 
 The search alternates between this and the policy that is greedy for the clipped values, from several
 policies, and keeps the w with the largest exact J. It is not monotone in general (the weights that
-regression implies may be negative) and has no certificate: the result is what was found, not the optimum.
+regression implies may be negative) and has no certificate in general: the result is what was found, not
+the optimum. Where the features are unit vectors (aggregated pairs), `linear_q_upper` is one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from theoryrl.solvers.maximize_to_explore import _linear_kernels
+from theoryrl.solvers.maximize_to_explore.tabular_model import check_eta
 
 ALTERNATIONS = 8
 """Most alternations from one starting policy."""
@@ -114,6 +116,36 @@ def plan_linear_q(data: RidgeData, eta: float, starts: tuple[Int[np.ndarray, "H 
     if best is None:
         raise ValueError("starts must hold at least one policy; got none")
     return best
+
+
+def aggregates(phi: Float[np.ndarray, "S A d"]) -> bool:
+    """Whether all features are unit vectors, so that regression implies no negative weights."""
+    return bool(((phi == 0) | (phi == 1)).all() and (phi.sum(axis=2) == 1).all())
+
+
+def linear_q_upper(data: RidgeData, eta: float) -> float:
+    """Return an upper bound on J(w) for all w, where the features aggregate pairs (s, a) into cells.
+
+    A dynamic program as over all tables, with a bonus 1 / (4 eta (n + lambda)) for each cell; the ridge
+    leaves what it takes from the transitions without value. Proof: MEX page.
+
+    Raises
+    ------
+    ValueError
+        If a feature is not a unit vector: then the implied weights may be negative, and nothing is proved.
+    """
+    check_eta(eta)
+    phi = data.phi
+    if not aggregates(phi):
+        s, a = (int(i) for i in np.argwhere(((phi != 0) & (phi != 1)).any(2) | (phi.sum(2) != 1))[0])
+        raise ValueError(f"phi[{s}, {a}] must be a unit vector; got {phi[s, a].tolist()}")
+    cell, H = phi.argmax(axis=2), len(data.b)
+    V = np.zeros(len(data.rho))
+    for h in range(H - 1, -1, -1):
+        mass = np.diagonal(data.Lambda[h])
+        w = (data.b[h] + data.G[h] @ V) / mass + 1 / (4 * eta * mass)
+        V = np.clip(w[cell].max(axis=1), 0.0, float(H - h))
+    return float(data.rho @ V)
 
 
 def linear_q_objective(data: RidgeData, eta: float, w: Float[np.ndarray, "H d"]) -> float:

@@ -19,11 +19,12 @@ becomes eta n / u and the two constraints have multipliers, any of which give a 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from theoryrl.models import DeterministicPolicy
 from theoryrl.models._validation import (
@@ -119,6 +120,8 @@ def plan_tabular_model(
     *,
     support: Bool[np.ndarray, "H S A S"] | None = None,
     warm_start: PlannedModel | None = None,
+    restarts: int = 0,
+    rng: np.random.Generator | None = None,
     certify: str = "dp",
     tol: float = 5e-3,
     max_nodes: int = 2000,
@@ -139,6 +142,8 @@ def plan_tabular_model(
         Where transitions may go; default anywhere.
     warm_start
         Ascend from this plan, too.
+    restarts, rng
+        Ascend from so many random kernels and policies, too, drawn with `rng` (default: seed 0).
     certify
         ``"dp"``: the upper bound of the relaxation; ``"bnb"``: branch and bound until the gap is at most
         `tol` or `max_nodes` are used (small models: three states, three stages).
@@ -156,8 +161,12 @@ def plan_tabular_model(
     check_choice("certify", certify, ("dp", "bnb"))
     check_tolerance(tol)
     check_count("max_nodes", max_nodes)
+    check_count("restarts", restarts, low=0)
     search = _Search(N, r, start, float(eta), allowed)
     value, upper, sweeps = search.ascend_from(warm_start)
+    generator = np.random.default_rng(0) if rng is None else rng
+    for P, actions in random_starts(generator, r.shape, restarts):
+        value = search.improve(P, actions, value)
     method, nodes = "block-coordinate ascent", sweeps
     if certify == "bnb":
         value, upper, nodes = search.branch(value, upper, tol, max_nodes)
@@ -173,6 +182,15 @@ def plan_tabular_model(
         P=search.P,
         start_value=float(start @ search.V[0]),
     )
+
+
+def random_starts(
+    rng: np.random.Generator, shape: tuple[int, ...], number: int
+) -> Iterator[tuple[Float[np.ndarray, "H S A S"], Int[np.ndarray, "H S"]]]:
+    """Yield random kernels and policies: their occupancies are spread, so that an ascent leaves its path."""
+    H, S, A = shape
+    for _ in range(number):
+        yield rng.dirichlet(np.ones(S), size=(H, S, A)), rng.integers(A, size=(H, S))
 
 
 def tabular_model_objective(
@@ -221,11 +239,8 @@ class _Search:
 
     def improve(self, P: np.ndarray, actions: np.ndarray, value: float) -> float:
         """Ascend from a kernel and keep the result if it is better; return the best objective."""
-        counts, n, *_ = self.data
-        P, actions, V, d = P.copy(), actions.copy(), np.zeros_like(self.V), np.empty(actions.shape)
-        _model_kernels.unplayed_rows_to_data(counts, n, actions, P)
-        _model_kernels.ascend(*self.data, self.allowed, P, V, actions, d, SWEEPS)
-        found = float(_model_kernels.model_objective(*self.data, P, V, actions))
+        P, actions, V = P.copy(), actions.copy(), np.zeros_like(self.V)
+        found = float(_model_kernels.restart(*self.data, self.allowed, P, V, actions, SWEEPS))
         if found > value:
             self.P, self.V, self.actions = P, V, actions
             return found

@@ -428,6 +428,9 @@ class FunctionRun(Evidence):
         The class, and the position of Q* in each layer.
     losses
         L_h(i, j) before some episodes: shape [K, H, N, N].
+    true_squares
+        Sum of squared errors of Q* before its minimum is subtracted, from the trajectories, at the same
+        times: shape [K, H].
     energies
         sum_{i<k} E_{pi_i} (f_h - T_h f_{h+1})^2 at the same times: shape [K, H, N, N].
     regret
@@ -441,6 +444,7 @@ class FunctionRun(Evidence):
     hypotheses: ProductQClass
     truth: tuple[int, ...]
     losses: Float[np.ndarray, "K H N N"]
+    true_squares: Float[np.ndarray, "K H"]
     energies: Float[np.ndarray, "K H N N"]
     regret: Float[np.ndarray, " R"]
     rounds: int
@@ -491,7 +495,8 @@ def function_run(
 ) -> FunctionRun:
     """Play a learner over a product class; keep losses and energies every few episodes."""
     hypotheses = learner.hypotheses
-    truth = hypotheses.position(backward_induction(mdp).action_values)
+    optimal = backward_induction(mdp)
+    truth = hypotheses.position(optimal.action_values)
     if truth is None:
         raise ValueError("hypotheses must contain Q* for an audit; it does not")
     hypotheses.check_complete(mdp)
@@ -502,26 +507,35 @@ def function_run(
     functions: ProductFunctions = state.losses if isinstance(learner, MEX) else state
     squared = bellman_errors(hypotheses, mdp) ** 2
     d = np.zeros(mdp.r.shape)
-    losses, energies, lost = [], [], []
+    squares, stages = np.zeros(mdp.horizon), np.arange(mdp.horizon)
+    V = np.vstack([optimal.value, np.zeros((1, mdp.n_states))])[: mdp.horizon + 1]
+    losses, energies, raw, lost = [], [], [], []
     for k in range(rounds):
         decision = learner.plan(state)
         if k % every == 0:
             losses.append(functions.losses.copy())
+            raw.append(squares.copy())
             energies.append(np.einsum("hsa,hijsa->hij", d, squared))
         environment.begin(decision)
-        state = learner.update(state, decision, environment.interact(decision, 1).observation)
+        seen = environment.interact(decision, 1).observation
+        state = learner.update(state, decision, seen)
+        s, a, r = seen.states[0], seen.actions[0], seen.rewards[0]
+        squares += (optimal.action_values[stages, s[:-1], a] - r - V[stages + 1, s[1:]]) ** 2
         lost.append(problem.benchmark - problem.value(decision))
         single = deterministic_occupancies(mdp.P, mdp.rho, decision.policy.actions[None])
         d += _by_action(single, decision.policy.actions[None], mdp.n_actions)[0]
     return FunctionRun(
-        name, hypotheses, truth, np.array(losses), np.array(energies), np.cumsum(lost), rounds,
+        name, hypotheses, truth, np.array(losses), np.array(raw), np.array(energies), np.cumsum(lost), rounds,
         learner.delta, group=group, guaranteed=learner.guaranteed, delta=learner.delta,
     )  # fmt: skip
 
 
-def function_runs(scope: Scope, make: Callable[..., Any] = MEX) -> Iterator[FunctionRun]:
+def function_runs(
+    scope: Scope, make: Callable[..., Any] = MEX, rounds: int = 100, every: int = 10
+) -> Iterator[FunctionRun]:
     """Yield runs of MEX over one product class, independent samples."""
     mdp = sparse_rewards(n_states=3, horizon=3, seed=2)
     hypotheses = perturbed_values(mdp, size=10, seed=2)
     for seed in scope.seeds(60, 200):
-        yield function_run(mdp, make(hypotheses=hypotheses, delta=LEMMA_DELTA), 100, seed, f"seed {seed}")
+        learner = make(hypotheses=hypotheses, delta=LEMMA_DELTA)
+        yield function_run(mdp, learner, rounds, seed, f"seed {seed}", every)

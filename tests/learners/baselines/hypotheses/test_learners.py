@@ -22,8 +22,10 @@ from theoryrl.learners import (
     GreedyMLE,
     LevelSetOFU,
     ProductGOLF,
+    RelaxedMEX,
 )
-from theoryrl.protocol import Run, as_problem, play
+from theoryrl.models import TabularModelClass
+from theoryrl.protocol import EpisodicProblem, Run, as_problem, play
 from theoryrl.solvers import backward_induction
 
 RISKY, ARMS = risky_arms(), risky_arms_class()
@@ -37,6 +39,7 @@ CASES = {
     "likelihood": (RISKY, GreedyMLE(hypotheses=ARMS)),
     "golf": (SPARSE, ProductGOLF(hypotheses=FUNCTIONS)),
     "kl": (SPARSE, KLUCBVI()),
+    "relaxed": (SPARSE, RelaxedMEX(eta=0.3)),
     "epsilon": (SPARSE, EpsilonGreedy()),
     "lsvi-ucb": (random_linear(), LSVI()),
     "rlsvi": (random_linear(), RLSVI()),
@@ -70,6 +73,22 @@ def test_greedy_likelihood_is_mex_at_an_enormous_eta():
     np.testing.assert_array_equal(
         greedy.values, play(RISKY, MEX(hypotheses=ARMS, eta=1e7), 200, seed=1).values
     )
+
+
+def test_the_relaxation_is_the_upper_bound_of_mex_over_kernels():
+    """The same data, so the same bound: the first episode of both, and every one of a shared run."""
+    run = Run(as_problem(SPARSE), MEX(hypotheses=TabularModelClass(), eta=0.3), 30, seed=0)
+    for _ in range(30):
+        counts = run.state.losses.counts
+        state = RelaxedMEX(eta=0.3).init(as_problem(SPARSE).spec(30), np.random.default_rng())
+        state.counts = counts
+        relaxed = RelaxedMEX(eta=0.3).plan(state).diagnostics["objective"]
+        run.advance(1)
+        assert relaxed == run.trace.diagnostics["upper"][-1]
+    with pytest.raises(ValueError, match="needs known rewards"):
+        play(EpisodicProblem(SPARSE, known_rewards=False), RelaxedMEX(), 3)
+    with pytest.raises(ValueError, match="eta must be positive; got 0"):
+        RelaxedMEX(eta=0.0)
 
 
 def test_the_posterior_is_drawn_with_the_weights_of_the_likelihood():

@@ -3,7 +3,7 @@
 from theoryrl.learners.baselines.hypotheses.linear import LSVI, RLSVI
 from theoryrl.learners.baselines.hypotheses.models import FinitePSRL, GreedyMLE, LevelSetOFU
 from theoryrl.learners.baselines.hypotheses.product_golf import ProductGOLF
-from theoryrl.learners.baselines.hypotheses.tabular import KLUCBVI, EpsilonGreedy
+from theoryrl.learners.baselines.hypotheses.tabular import KLUCBVI, EpsilonGreedy, RelaxedMEX
 
 __all__ = [
     "KLUCBVI",
@@ -14,4 +14,5 @@ __all__ = [
     "GreedyMLE",
     "LevelSetOFU",
     "ProductGOLF",
+    "RelaxedMEX",
 ]

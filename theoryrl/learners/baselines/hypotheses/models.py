@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from theoryrl.learners._counts import require_unit_rewards
-from theoryrl.learners.mex_finite import IMPOSSIBLE, FiniteModels
+from theoryrl.learners.mex_finite import IMPOSSIBLE, FiniteModels, broken_assumptions
 from theoryrl.models import FiniteModelClass
 from theoryrl.models._validation import check_fraction, check_real, check_type
-from theoryrl.protocol import EpisodicDecision, EpisodicSpec
+from theoryrl.protocol import EpisodicDecision, EpisodicProblem, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
 
 LIKELIHOOD_TIE = 1e-9
@@ -45,6 +45,10 @@ class _ModelLearner:
         """Return the state without data."""
         require_unit_rewards(spec)
         return ClassState(FiniteModels.start(self.hypotheses, spec), rng)
+
+    def broken_assumptions(self, problem: EpisodicProblem) -> tuple[str, ...]:
+        """Return what is assumed of the class and does not hold for the problem's true model."""
+        return broken_assumptions(self.hypotheses, problem.mdp)
 
     def plan(self, state: ClassState) -> EpisodicDecision:
         """Choose a candidate and play its optimal policy.

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from theoryrl.learners._counts import require_unit_rewards
-from theoryrl.learners.mex_product import ProductFunctions
+from theoryrl.learners.mex_product import ProductFunctions, broken_assumptions
 from theoryrl.models import ProductQClass
 from theoryrl.models._validation import check_fraction, check_real, check_type
-from theoryrl.protocol import EpisodicDecision, EpisodicSpec
+from theoryrl.protocol import EpisodicDecision, EpisodicProblem, EpisodicSpec
 from theoryrl.solvers.episodic import Trajectories
 from theoryrl.solvers.maximize_to_explore import _chain_kernels
 
@@ -56,6 +56,10 @@ class ProductGOLF:
     def guaranteed(self) -> bool:
         """Whether beta keeps Q* feasible."""
         return self.beta is None
+
+    def broken_assumptions(self, problem: EpisodicProblem) -> tuple[str, ...]:
+        """Return what its theorem assumes of the class and does not hold for the problem's true model."""
+        return broken_assumptions(self.hypotheses, problem.mdp)
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> ProductFunctions:
         """Return the state without data."""
