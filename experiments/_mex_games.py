@@ -39,8 +39,8 @@ LEARNERS: dict[str, Callable[[int], Any]] = {
     "model-free MEX": lambda K: MEXGameModelFree(),
     "greedy (η = ∞)": lambda K: GreedyGame(),
     "posterior sampling": lambda K: PosteriorGame(),
-    "Nash-VI, c = 0.003": lambda K: NashVI(bonus_scale=0.003),
-    "VI-ULCB, c = 0.03": lambda K: VIULCB(bonus_scale=0.03),
+    "Nash-VI, c = 0.003": lambda K: NashVI(constant=0.003),
+    "VI-ULCB, c = 0.03": lambda K: VIULCB(constant=0.03),
 }
 
 

@@ -193,7 +193,7 @@ def test_planned_bounds_close_on_the_value_when_bonuses_vanish_and_data_are_exac
 
 def test_bounds_of_nash_vi_enclose_the_value_and_shrink():
     model = random_candidate_game(seed=6)
-    trace = play(model, NashVI(bonus_scale=0.02), 300)
+    trace = play(model, NashVI(constant=0.02), 300)
     upper, lower = trace.diagnostics["upper"], trace.diagnostics["lower"]
     assert (upper >= trace.benchmark - 1e-9).all()
     assert (lower <= trace.benchmark + 1e-9).all()
@@ -213,8 +213,8 @@ def test_bounds_of_nash_vi_enclose_the_value_and_shrink():
         (lambda: MEXGame(slack=-0.1), "slack must be a finite number"),
         (lambda: MEXGameModelFree(eta=0.0), "eta must be positive"),
         (lambda: NashVI(bonus="none"), "bonus must be one of"),
-        (lambda: NashVI(bonus_scale=0.0), "bonus_scale must be positive"),
-        (lambda: VIULCB(bonus_scale=-1.0), "bonus_scale must be a finite number"),
+        (lambda: NashVI(constant=0.0), "constant must be positive"),
+        (lambda: VIULCB(constant=-1.0), "constant must be a finite number"),
     ],
 )
 def test_wrong_parameters_are_refused_by_name(make, message):

@@ -100,7 +100,7 @@ class NashVI(OptimisticLearner):
     bonus
         ``"bernstein"``: ``c (sqrt(variance iota / n) + H^2 S iota / n)``; ``"hoeffding"``: with
         ``sqrt(H^2 iota / n)`` as the first part. Both add ``c / H`` times the mean of ``upper - lower``.
-    bonus_scale
+    constant
         c, positive; an unspecified constant in the paper.
     delta
         Failure probability in iota.
@@ -112,14 +112,14 @@ class NashVI(OptimisticLearner):
     """
 
     bonus: str = "bernstein"
-    bonus_scale: float = 1.0
+    constant: float = 1.0
     delta: float = 0.05
 
     key: ClassVar[str] = "nash-vi"
 
     def __post_init__(self) -> None:
         check_choice("bonus", self.bonus, BONUSES)
-        check_scale(self.bonus_scale)
+        check_constant(self.constant)
         check_fraction("delta", self.delta)
 
     def weights(self, spec: MarkovGameSpec) -> Float[np.ndarray, " 4"]:
@@ -127,7 +127,7 @@ class NashVI(OptimisticLearner):
         H, iota = spec.horizon, self.log_term(spec, self.delta)
         bernstein = self.bonus == "bernstein"
         first = (math.sqrt(iota), 0.0) if bernstein else (0.0, H * math.sqrt(iota))
-        return self.bonus_scale * np.array([*first, H**2 * spec.n_states * iota, 1 / H])
+        return self.constant * np.array([*first, H**2 * spec.n_states * iota, 1 / H])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class VIULCB(OptimisticLearner):
 
     Parameters
     ----------
-    bonus_scale
+    constant
         c in the bonus ``c sqrt(S H^2 iota / n)``, positive; an unspecified constant in the paper.
     delta
         Failure probability in iota.
@@ -148,22 +148,22 @@ class VIULCB(OptimisticLearner):
     Diagnostics: ``upper`` and ``lower``, the planned bounds.
     """
 
-    bonus_scale: float = 1.0
+    constant: float = 1.0
     delta: float = 0.05
 
     key: ClassVar[str] = "vi-ulcb"
 
     def __post_init__(self) -> None:
-        check_scale(self.bonus_scale)
+        check_constant(self.constant)
         check_fraction("delta", self.delta)
 
     def weights(self, spec: MarkovGameSpec) -> Float[np.ndarray, " 4"]:
         """Return the weights of the parts of the bonus."""
         iota = self.log_term(spec, self.delta)
-        return self.bonus_scale * np.array([0.0, spec.horizon * math.sqrt(spec.n_states * iota), 0.0, 0.0])
+        return self.constant * np.array([0.0, spec.horizon * math.sqrt(spec.n_states * iota), 0.0, 0.0])
 
 
-def check_scale(scale: float) -> None:
-    """Raise unless the factor on the bonus is positive."""
-    if check_real("bonus_scale", scale, low=0.0) == 0.0:
-        raise ValueError("bonus_scale must be positive; got 0")
+def check_constant(constant: float) -> None:
+    """Raise unless the constant of the bonus is positive."""
+    if check_real("constant", constant, low=0.0) == 0.0:
+        raise ValueError("constant must be positive; got 0")
