@@ -13,6 +13,13 @@ from theoryrl._registry import Registry
 from theoryrl.instances.american_put import american_put, price_features
 from theoryrl.instances.bandits import bernoulli_bandit, hidden_arm, shifting_levels
 from theoryrl.instances.boltzmann import boltzmann_policy
+from theoryrl.instances.candidates import (
+    defect_class,
+    hybrid_lock,
+    incomplete_class,
+    incomplete_hybrid,
+    rich_lock,
+)
 from theoryrl.instances.changing import (
     average_gridworld,
     dying_arm,
@@ -25,12 +32,6 @@ from theoryrl.instances.changing import (
     six_arms,
     switching_random,
     unseen_change,
-from theoryrl.instances.candidates import (
-    defect_class,
-    hybrid_lock,
-    incomplete_class,
-    incomplete_hybrid,
-    rich_lock,
 )
 from theoryrl.instances.coin import coin
 from theoryrl.instances.combination_lock import combination_lock

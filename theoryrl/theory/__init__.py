@@ -28,8 +28,7 @@ from theoryrl.theory.statistics import clopper_pearson, slope_interval
 
 PROFILES = ("quick", "full")
 
-_COLUMNS = (stepmix, dr_rpo, nash_mp, spo, recovering, sor, rbocpd_ucrl2)
-_COLUMNS = (stepmix, dr_rpo, nash_mp, spo, recovering, sor, glow, hyglow)
+_COLUMNS = (stepmix, dr_rpo, nash_mp, spo, recovering, sor, rbocpd_ucrl2, glow, hyglow)
 
 PAPERS: Registry[Paper] = Registry("paper", [(column.PAPER.key, column.PAPER) for column in _COLUMNS])
 THEOREMS: Registry[Theorem] = Registry(
