@@ -10,7 +10,7 @@ import pytest
 from theoryrl.instances import defect_class, incomplete_class, incomplete_hybrid, rich_lock
 from theoryrl.learners import GLOW, GOLF, RealizabilityError, population_glow
 from theoryrl.learners.baselines.golf import excess_loss
-from theoryrl.learners.candidates import Candidates, ResidualSums, best
+from theoryrl.learners.candidates import Candidates, ResidualSums, best, residual_tests
 from theoryrl.learners.glow_constants import GlowConstants, glow_regret_bound, harmonics, theory_gamma
 from theoryrl.learners.population import Expectations, exact_residuals, optimistic_order
 from theoryrl.models import CandidateMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses, Policy
@@ -68,6 +68,18 @@ def test_the_tests_of_a_round_are_those_of_the_paper_loop_by_loop(mode):
             weight = table[s[h] * A + a[h]]
             terms.append((Q[f, h, s[h], a[h]] - r[h] - following) * weight - alpha * weight**2)
         assert excess[h, w, f] == pytest.approx(np.mean(terms), abs=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("pairs", [3, 400])
+def test_pairs_without_data_may_be_kept_or_left_out(share, pairs):
+    rng = np.random.default_rng(7)
+    N = rng.integers(1, 9, size=(3, pairs)) * (rng.random((3, pairs)) < share)
+    G = rng.normal(size=(3, pairs, 5)) * (N > 0)[..., None]
+    weights = rng.random((30, 3, pairs))
+    linear, square = residual_tests(N.astype(float), G, weights, 0.7)
+    np.testing.assert_allclose(linear, np.einsum("whc,hcf->hwf", weights, G), atol=1e-12)
+    np.testing.assert_allclose(square, 0.7 * np.einsum("whc,hc->hw", weights**2, N), atol=1e-12)
 
 
 def test_the_radius_is_the_papers():

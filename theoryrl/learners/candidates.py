@@ -24,6 +24,10 @@ TIE = 1e-12
 """Values closer than this count as equal: the rounding of a mean of numbers in [0, 1]."""
 
 
+FEW, MOST = 10_000, 0.8
+"""Below this number of weights, or above this share of pairs with data, the others cost less than leaving
+them out."""
+
 UNIT_SLACK = 1e-9
 """How far above 1 a value may lie: the rounding of a backward recursion."""
 
@@ -136,6 +140,9 @@ def residual_tests(
     The weights are finite. Pairs without data play no part.
     """
     H, W, F = len(N), len(weights), G.shape[2]
+    if weights.size < FEW or np.count_nonzero(N) > MOST * N.size:
+        staged = weights.swapaxes(0, 1)
+        return staged @ G, alpha * ((staged * staged) @ N[..., None])[..., 0]
     linear, square = np.empty((H, W, F)), np.empty((H, W))
     for h in range(H):
         seen = np.flatnonzero(N[h])

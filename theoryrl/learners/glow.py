@@ -283,9 +283,10 @@ class GLOW:
                 weights = weights[:, state.weights.policy_of]
             else:
                 weights = weights.reshape(-1, *state.weights.shape)
-        factors = gamma_t / (2 * self.pair.c_alpha) * 0.5 ** np.arange(self.scales)
-        scaled = np.concatenate([weights, *(factor * weights for factor in factors)])
-        clipped = np.minimum(scaled, gamma_t)
+        if self.scales:
+            factors = gamma_t / (2 * self.pair.c_alpha) * 0.5 ** np.arange(self.scales)
+            weights = np.concatenate([weights, *(factor * weights for factor in factors)])
+        clipped = np.minimum(weights, gamma_t)
         return clipped.reshape(*clipped.shape[:-3], H, -1)
 
 
