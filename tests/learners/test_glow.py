@@ -127,8 +127,17 @@ def test_an_empty_version_space_names_the_most_violated_test():
         problem = as_problem(lacking)
     with pytest.raises(RealizabilityError, match=r"round \d+: .* \(f, w, h\) = \(0, 0, 0\).* exceeds beta"):
         play(problem, GLOW(weights="mixture", episodes=2000, gamma=1.0, constants="sharp"), 40 * 2000)
-    with pytest.raises(RealizabilityError, match="no function survives round"):
-        population_glow(lacking, 100, 1.0)
+    for weights in ("mixture", "self"):
+        # The error is .47 at w = 1, and alpha_3 = 1/3.
+        with pytest.raises(RealizabilityError, match=r"round 3: .* = \(0, 0, 0\), whose mean 0.136667"):
+            population_glow(lacking, 100, 1.0, weights=weights)
+
+
+def test_equal_promises_are_ties_wherever_they_lie():
+    """Rounding to multiples of the tolerance would part numbers on both sides of a boundary."""
+    start = np.array([0.5 + 5e-13, 0.3, 0.5 + 5e-13 - 2e-16, 0.5 + 5e-13 + 2e-16, 0.7])
+    assert list(optimistic_order(start, "first")) == [4, 0, 2, 3, 1]
+    assert list(optimistic_order(start, "last")) == [4, 3, 2, 0, 1]
 
 
 def test_the_output_is_the_mixture_of_the_rounds():

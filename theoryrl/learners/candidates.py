@@ -176,6 +176,17 @@ def best(values: Float[np.ndarray, " F"], allowed: Bool[np.ndarray, " F"], ties:
     return int(winners[0] if ties == "first" else winners[-1])
 
 
+def nothing_left(excess: Float[np.ndarray, "H W F"], beta: float, t: int) -> str:
+    """Return what to say of round t when every function fails a test: the most violated one."""
+    h, w, f = (int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
+    last = int(excess.max(axis=(0, 1)).argmin())
+    return (
+        f"no function survives round {t}: the most violated test is (f, w, h) = ({f}, {w}, {h}), whose mean "
+        f"{excess[h, w, f]:.6g} exceeds beta = {beta:.6g}; function {last} comes closest, with "
+        f"{excess[..., last].max():.6g}"
+    )
+
+
 def check_ties(ties: str) -> str:
     """Return the tie rule if it is one."""
     return check_choice("ties", ties, TIES)

@@ -32,6 +32,7 @@ from theoryrl.learners.candidates import (
     ResidualSums,
     best,
     check_ties,
+    nothing_left,
     own_residual_tests,
     require_hypotheses,
     residual_tests,
@@ -255,7 +256,7 @@ class GLOW:
         excess = self.excess(state, t)
         alive = (excess <= beta).all(axis=(0, 1))
         if not alive.any():
-            raise RealizabilityError(_nothing_left(excess, beta, t))
+            raise RealizabilityError(nothing_left(excess, beta, t))
         return np.asarray(alive)
 
     def radius(self, state: GlowState, t: int) -> float:
@@ -296,13 +297,3 @@ def model_coverability(weights: WeightClass) -> float:
     If the truth is among them, it is at least that of the truth.
     """
     return float(weights.occupancies.max(axis=1).sum(axis=(2, 3)).max())
-
-
-def _nothing_left(excess: Float[np.ndarray, "H W F"], beta: float, t: int) -> str:
-    h, w, f = (int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
-    last = int(excess.max(axis=(0, 1)).argmin())
-    return (
-        f"no function survives round {t}: the most violated test is (f, w, h) = ({f}, {w}, {h}), whose mean "
-        f"{excess[h, w, f]:.6g} exceeds beta = {beta:.6g}; function {last} comes closest, with "
-        f"{excess[..., last].max():.6g}"
-    )

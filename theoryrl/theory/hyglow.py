@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from theoryrl.theory.core import Kind, Mark, Paper, Theorem
 from theoryrl.theory.evidence import density_ratios as ratios
-from theoryrl.theory.evidence import hybrid
+from theoryrl.theory.evidence import hybrid, hybrid_audit
 
 _PAGE = "HyGLOW page"
 _COVERED = ("Q* is in F", "the ratios of the policies to the law of the data are in W")
@@ -82,6 +82,17 @@ THEOREMS = (
         measured=lambda run: run.regret,
         bound=lambda run: run.bound,
         trivial=lambda run: run.rounds,
+    ),
+    Theorem(
+        key="hyglow.concentration",
+        statement="W.p. 1 - delta, |mean - E[residual w]| <= 4 E[w^2] / (3 gamma_t) + 3 gamma_t L / M.",
+        source="Lemma E.1, first display, k = 3; " + _PAGE + ", samples",
+        kind=Kind.HIGH_PROBABILITY,
+        mark=Mark.OURS,
+        delta=0.05,
+        evidence=hybrid_audit.audited_runs,
+        measured=lambda run: run.deviation,
+        bound=lambda run: 1.0,
     ),
     Theorem(
         key="hyglow.mabo-samples",
