@@ -165,6 +165,11 @@ def test_counting_policies_instead_of_weights_is_caught() -> None:
     assert caught("glow.weight-count", pieces)
 
 
+def test_the_average_of_the_inverse_ratios_is_caught() -> None:
+    pieces = ratios.tuple_mixtures(Scope(), lambda single: (1 / single).mean(axis=0))
+    assert caught("glow.tuples", pieces)
+
+
 def test_multiples_of_at_most_one_are_not_enough() -> None:
     class Unscaled(GLOW):
         def clipped(self, state: Any, t: int) -> Any:
@@ -310,6 +315,16 @@ def test_without_the_quadratic_term_the_optimum_is_lost() -> None:
     learner = NoBernsteinTerm(episodes=20_000, gamma=0.01, ties="last")
     pieces = audited(learner, 60, OptimumAudit)
     assert caught("glow.sharp-realizability", pieces, allow_unguaranteed=True)
+
+
+def test_signed_weights_keep_the_optimum_and_obey_the_slack_for_k_of_at_least_four() -> None:
+    """No regret theorem covers them, so their runs are no evidence by themselves."""
+    learner = GLOW(weights="signed", episodes=1000, gamma=1.0, constants="sharp", ties="last")
+    pieces = audited(learner, 30)
+    for key in ("glow.sharp-realizability", "glow.slack"):
+        assert not caught(key, pieces, allow_unguaranteed=True)
+        with pytest.raises(UnguaranteedEvidenceError):
+            check(THEOREMS[key], pieces)
 
 
 @dataclass(frozen=True)

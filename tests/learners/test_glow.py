@@ -246,14 +246,62 @@ def test_golfs_excess_is_a_difference_of_sums_of_squares():
 )
 def test_the_proven_pairs_are_those_of_some_k(pair, k, slack):
     constants = GlowConstants(*map(float, pair))
-    assert constants.k == pytest.approx(k)
+    assert constants.k() == pytest.approx(k)
     if slack:
         assert constants.slack == pytest.approx(slack)
 
 
+def test_signed_weights_need_k_of_at_least_four():
+    assert GlowConstants(8.0, 36.0).k(signed=True) == 4
+    assert GlowConstants(8 / 3, 41 / 3).k(signed=True) == pytest.approx(4)
+    assert GlowConstants(2.0, 8.0).k(signed=True) == 4
+    assert GlowConstants(8 / 3, 7.99).k(signed=True) is None
+    with warnings.catch_warnings(action="ignore"):
+        assert GLOW(weights="signed").slack == pytest.approx((13, 56))
+        assert GLOW(weights="full").slack == pytest.approx((40 / 3, 55))
+
+
+def test_signed_weights_are_differences_clipped_at_both_ends():
+    model = incomplete_class()
+    with pytest.warns(UserWarning, match="mode 'signed' need not hold mixtures"):
+        learner = GLOW(weights="signed", episodes=50, gamma=0.01, ties="last")
+    assert not learner.guaranteed
+    state = state_after(learner, model, 50)
+    Q = model.hypotheses.functions.Q
+    weights = learner.clipped(state, 2)
+    pairs = itertools.product(range(2), range(2))
+    for w, (f, g) in zip(weights, pairs, strict=True):
+        np.testing.assert_array_equal(w, np.clip(Q[f] - Q[g], -0.02, 0.02).reshape(2, 4))
+    assert weights.min() == -0.02
+    assert weights.max() == 0.02
+    assert state.L == pytest.approx(math.log(6 * 2 * 4 * 10 * 2 / 0.05))
+
+
+def test_the_class_of_tuples_has_the_weights_of_the_models_and_pays_for_all_tuples():
+    run = play(incomplete_class(), GLOW(weights="tuples", episodes=20, gamma=0.5, ties="last"), 100)
+    assert run.guaranteed
+    states = [
+        state_after(GLOW(weights=mode, episodes=20, gamma=0.5, ties="last"), incomplete_class(), 100)
+        for mode in ("tuples", "models")
+    ]
+    learner = GLOW(episodes=20, gamma=0.5)
+    np.testing.assert_array_equal(*(learner.clipped(state, 6) for state in states))
+    T = 50
+    assert states[0].weights.log_size(T) == pytest.approx(T * math.log(2 * 2 * 2**2))
+    assert states[0].weights.log_size(T) > states[1].weights.log_size(T)
+
+
+def test_the_default_gamma_of_listed_weights_is_that_of_the_models():
+    model = incomplete_class()
+    one = WeightClass.explicit(np.ones((1, 2, 2, 2)), model.hypotheses.functions)
+    with warnings.catch_warnings(action="ignore"):
+        state = GLOW(weights=one, episodes=20).init(as_problem(model).spec(2 * 10**6), RNG)
+    assert state.gamma == pytest.approx(theory_gamma(1.5, 10**5, state.L, 20))
+
+
 @pytest.mark.parametrize("pair", [(0.99, 10.0), (1.0, 9.99), (2.0, 7.99), (0.3, 0.02)])
 def test_smaller_pairs_are_not_covered(pair):
-    assert GlowConstants(*pair).k is None
+    assert GlowConstants(*pair).k() is None
     assert GlowConstants(*pair).slack is None
 
 
@@ -345,6 +393,13 @@ def test_candidates_that_are_the_truth_must_say_so():
     silent = Hypotheses(model.hypotheses.functions, FiniteModelClass.from_models([model.mdp]))
     with pytest.raises(ValueError, match=r"hypotheses.oracle must be True"):
         CandidateMDP(model.mdp, silent)
+
+
+def test_candidates_without_the_truth_are_announced():
+    model = incomplete_class()
+    others = FiniteModelClass.from_models([model.hypotheses.models[1]])
+    with pytest.warns(UserWarning, match="no candidate model is the true one"):
+        as_problem(CandidateMDP(model.mdp, Hypotheses(model.hypotheses.functions, others)))
 
 
 def test_exact_residuals_of_the_optimum_are_zero():
