@@ -277,6 +277,11 @@ REJECTED = [
     ("random-robust-linear", {"sparsity": 2.0}, r"sparsity must be .* got 2\.0"),
     ("unobserved-turn", {"temperature": 0.0}, r"temperature must be positive; got 0\.0"),
     ("repeated-mixture", {"temperature": -0.5}, r"temperature must be .* got -0\.5"),
+    ("offline-fork", {"offline_episodes": -1}, "offline_episodes must be at least 0; got -1"),
+    ("twin-lock", {"n_actions": 2}, "n_actions must be at least 3; got 2"),
+    ("twin-lock", {"v": 1.5}, r"v must be .* got 1\.5"),
+    ("paying-lock", {"horizon": 18}, "horizon must be at least 1 and at most 17; got 18"),
+    ("two-arms", {"gap": 0.6}, r"gap must be .* got 0\.6"),
 ]
 
 

@@ -111,8 +111,7 @@ def read_model(model: str) -> Any:
     with complaints_about("FILE.npz|NAME"):
         is_file = Path(model).suffix == ".npz" or Path(model).is_file()
         problem = models.load(model) if is_file else build_instance(model)
-        wrapped = models.ConservativeMDP | models.CandidateMDP | models.CandidateGame
-        if type(problem) not in solvers.METHODS and not isinstance(problem, wrapped):
+        if type(solvers.underlying_model(problem)) not in solvers.METHODS:
             raise TypeError(f"{model} holds {problem!r}, which is not a model that can be solved")
     return problem
 
@@ -121,15 +120,8 @@ def robust_model(
     problem: Any, uncertainty: str, rectangularity: str, temperature: float
 ) -> RobustMDP | RobustLinearMDP:
     """Return the model with the set that the text names around each of its rows, or of its factors."""
-    from theoryrl.models import (
-        CandidateMDP,
-        ConservativeMDP,
-        DiscountedMDP,
-        EpisodicMDP,
-        RobustLinearMDP,
-        RobustMDP,
-        Uncertainty,
-    )
+    from theoryrl import solvers
+    from theoryrl.models import DiscountedMDP, EpisodicMDP, RobustLinearMDP, RobustMDP, Uncertainty
 
     if isinstance(problem, RobustLinearMDP):
         if rectangularity != "sa":
@@ -138,7 +130,7 @@ def robust_model(
             )
         model = problem.surrounded(Uncertainty.parse(uncertainty, problem.n_states))
         return model.replaced(temperature=temperature) if temperature else model
-    nominal = problem.mdp if isinstance(problem, ConservativeMDP | CandidateMDP) else problem
+    nominal = solvers.underlying_model(problem)
     if not isinstance(nominal, EpisodicMDP | DiscountedMDP):
         raise TypeError(f"needs an episodic, discounted or linear model; got {nominal!r}")
     sets = Uncertainty.parse(uncertainty, nominal.n_states)
@@ -147,12 +139,9 @@ def robust_model(
 
 def chosen_options(problem: Any, method: str, tol: float | None, progress: bool) -> dict[str, Any]:
     """Return the options for the solver, and refuse those that it does not have."""
-    from theoryrl import models, solvers
+    from theoryrl import solvers
 
-    if isinstance(problem, models.ConservativeMDP | models.CandidateMDP):
-        problem = problem.mdp
-    if isinstance(problem, models.CandidateGame):
-        problem = problem.game
+    problem = solvers.underlying_model(problem)
     methods = solvers.METHODS[type(problem)]
     solver: Callable[..., Any] = methods[next(iter(methods)) if method == "auto" else method]
     wanted: dict[str, Any] = {}

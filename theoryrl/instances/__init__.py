@@ -39,6 +39,14 @@ from theoryrl.instances.coupon import coupon
 from theoryrl.instances.discounted import discounted_garnet, discounted_gridworld, discounted_random
 from theoryrl.instances.domingues_tree import domingues_tree
 from theoryrl.instances.endless import average_riverswim, islands, path_grid, queue
+from theoryrl.instances.fine_tuning import (
+    fork_episodes,
+    offline_fork,
+    paying_lock,
+    twin_lock,
+    twin_lock_episodes,
+    two_arms,
+)
 from theoryrl.instances.five_state import five_state, five_state_target
 from theoryrl.instances.fork import fork
 from theoryrl.instances.frozen_lake import frozen_lake, frozen_lake_target
@@ -47,6 +55,12 @@ from theoryrl.instances.gridworld import gridworld
 from theoryrl.instances.growth import growth
 from theoryrl.instances.hard import hard
 from theoryrl.instances.hazard import hazard
+from theoryrl.instances.hypotheses import (
+    nearby_models,
+    perturbed_values,
+    random_linear,
+    sparse_rewards,
+)
 from theoryrl.instances.inventory import inventory
 from theoryrl.instances.linear_systems import (
     alternating_laplacian,
@@ -65,6 +79,7 @@ from theoryrl.instances.preferences import (
 from theoryrl.instances.random_dirichlet import random_conservative, random_dirichlet
 from theoryrl.instances.recovering import blocking, recovering
 from theoryrl.instances.replacement import replacement
+from theoryrl.instances.risky_arms import risky_arms, risky_arms_class
 from theoryrl.instances.riverswim import riverswim
 from theoryrl.instances.robust_linear import random_robust_linear, repeated_mixture, unobserved_turn
 from theoryrl.instances.self_play import condorcet, three_cycle, trajectory_preferences
@@ -127,6 +142,13 @@ INSTANCES: Registry[Factory] = Registry(
         ("three-cycle", three_cycle),
         ("condorcet", condorcet),
         ("trajectory-preferences", trajectory_preferences),
+        ("offline-fork", offline_fork),
+        ("twin-lock", twin_lock),
+        ("paying-lock", paying_lock),
+        ("two-arms", two_arms),
+        ("risky-arms", risky_arms),
+        ("sparse-rewards", sparse_rewards),
+        ("random-linear", random_linear),
         ("risky-game", risky_game),
         ("random-markov-game", random_markov_game),
         ("random-candidate-game", random_candidate_game),
@@ -169,6 +191,7 @@ __all__ = [
     "five_state_target",
     "flipping_riverswim",
     "fork",
+    "fork_episodes",
     "frozen_lake",
     "frozen_lake_target",
     "garnet",
@@ -186,14 +209,19 @@ __all__ = [
     "inventory",
     "islands",
     "moving_goal",
+    "nearby_models",
+    "offline_fork",
     "one_pair_change",
     "path_grid",
+    "paying_lock",
+    "perturbed_values",
     "price_features",
     "queue",
     "random_average",
     "random_candidate_game",
     "random_conservative",
     "random_dirichlet",
+    "random_linear",
     "random_markov_game",
     "random_preferences",
     "random_robust_linear",
@@ -203,15 +231,21 @@ __all__ = [
     "repeated_mixture",
     "replacement",
     "rich_lock",
+    "risky_arms",
+    "risky_arms_class",
     "risky_game",
     "riverswim",
     "rock_paper_scissors",
     "shifted_laplacian",
     "shifting_levels",
     "six_arms",
+    "sparse_rewards",
     "switching_random",
     "three_cycle",
     "trajectory_preferences",
+    "twin_lock",
+    "twin_lock_episodes",
+    "two_arms",
     "unobserved_turn",
     "unseen_change",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from theoryrl._registry import Registry
+from theoryrl.learners.all_policies import AllPolicyFTPedel
 from theoryrl.learners.baselines import (
     BPIUCBVI,
     DOPE,
@@ -40,6 +41,17 @@ from theoryrl.learners.baselines.bandits import (
 from theoryrl.learners.baselines.games import VIULCB, GreedyGame, NashVI, PosteriorGame
 from theoryrl.learners.baselines.golf import GOLF
 from theoryrl.learners.baselines.hybrid import HyQ, OfflineOnly, OnlineFQI
+from theoryrl.learners.baselines.hypotheses import (
+    KLUCBVI,
+    LSVI,
+    RLSVI,
+    EpsilonGreedy,
+    FinitePSRL,
+    GreedyMLE,
+    LevelSetOFU,
+    ProductGOLF,
+)
+from theoryrl.learners.baselines.identification import VILCB, ActionElimination, GapUCBVI
 from theoryrl.learners.baselines.off_dynamics import (
     DRLSVIUCB,
     DRPVI,
@@ -78,8 +90,11 @@ from theoryrl.learners.baselines.recovering import (
 from theoryrl.learners.baselines.winner import DuellingHedge, RewardModelLearner, TrajectoryRewardModel
 from theoryrl.learners.candidates import RealizabilityError
 from theoryrl.learners.dr_rpo import DRRPO
+from theoryrl.learners.ftpedel import FTPedel, Pedel
 from theoryrl.learners.glow import GLOW
 from theoryrl.learners.hyglow import H2O, HyGLOW
+from theoryrl.learners.linear_ftpedel import LinearFTPedel
+from theoryrl.learners.mex import MEX
 from theoryrl.learners.mex_games import MEXGame, MEXGameModelFree
 from theoryrl.learners.nash_mp import NashMP, NashProx
 from theoryrl.learners.nash_mp_pg import NashMPPG
@@ -93,6 +108,7 @@ from theoryrl.learners.spo import SPO, QueueSPO
 from theoryrl.learners.stepmix import EpsMix, StepMix
 from theoryrl.learners.trajectory_spo import TrajectorySPO
 from theoryrl.learners.tuner import RelaxationTuner
+from theoryrl.learners.two_phase_ftpedel import TwoPhaseFTPedel
 
 _ALL: tuple[type[Any], ...] = (
     StepMix,
@@ -163,6 +179,23 @@ _ALL: tuple[type[Any], ...] = (
     HyQ,
     OnlineFQI,
     OfflineOnly,
+    FTPedel,
+    Pedel,
+    TwoPhaseFTPedel,
+    LinearFTPedel,
+    AllPolicyFTPedel,
+    VILCB,
+    GapUCBVI,
+    ActionElimination,
+    MEX,
+    LevelSetOFU,
+    FinitePSRL,
+    GreedyMLE,
+    ProductGOLF,
+    KLUCBVI,
+    EpsilonGreedy,
+    LSVI,
+    RLSVI,
     MEXGame,
     MEXGameModelFree,
     GreedyGame,
@@ -196,11 +229,14 @@ __all__ = [
     "H2O",
     "INPO",
     "KLUCB",
+    "KLUCBVI",
     "KLUCRL",
     "LEARNERS",
+    "LSVI",
     "LSVIUCB",
     "MABO",
     "MABOCR",
+    "MEX",
     "MMD",
     "MPO",
     "OMWU",
@@ -208,6 +244,7 @@ __all__ = [
     "PSRL",
     "R2PVI",
     "RBOCPDUCRL2",
+    "RLSVI",
     "RPO",
     "SPO",
     "SWUCRL",
@@ -217,7 +254,10 @@ __all__ = [
     "UCRL2",
     "UCRL2B",
     "VADRPVI",
+    "VILCB",
     "VIULCB",
+    "ActionElimination",
+    "AllPolicyFTPedel",
     "AlwaysBaseline",
     "AveragePSRL",
     "BinnedTsallisINF",
@@ -226,18 +266,25 @@ __all__ = [
     "ChebCB",
     "DuellingHedge",
     "EpsMix",
+    "EpsilonGreedy",
     "Exp3",
+    "FTPedel",
+    "FinitePSRL",
     "FittedQIteration",
     "FixedArm",
     "FixedMixture",
     "GPLookahead",
+    "GapUCBVI",
     "GreedyGame",
+    "GreedyMLE",
     "GreedyOracle",
     "HyGLOW",
     "HyQ",
     "InterleavedOracle",
     "IteratedReference",
     "LearnedBaseline",
+    "LevelSetOFU",
+    "LinearFTPedel",
     "LookaheadOracle",
     "MEXGame",
     "MEXGameModelFree",
@@ -258,9 +305,11 @@ __all__ = [
     "OptimalCycle",
     "OracleMixture",
     "OracleRestarts",
+    "Pedel",
     "PeriodicOracle",
     "PeriodicUCB",
     "PosteriorGame",
+    "ProductGOLF",
     "QueueSPO",
     "RandomOffsetsOracle",
     "RealizabilityError",
@@ -274,6 +323,7 @@ __all__ = [
     "TrajectoryRewardModel",
     "TrajectorySPO",
     "TsallisINF",
+    "TwoPhaseFTPedel",
     "UCBGreedy",
     "UCRL2Restarts",
     "WeDriveU",

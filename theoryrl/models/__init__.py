@@ -3,7 +3,9 @@
 from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
+from theoryrl.models.counts import TransitionCounts
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.fine_tuning import FineTuningTask
 from theoryrl.models.hypotheses import CandidateMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
 from theoryrl.models.implicit import ImplicitMDP
 from theoryrl.models.interop import from_gymnasium, from_toolbox, to_gymnasium, to_toolbox
@@ -23,9 +25,17 @@ from theoryrl.models.markov_game import (
     ZeroSumMarkovGame,
 )
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.parametric_classes import (
+    LinearMixtureClass,
+    LinearQClass,
+    TabularModelClass,
+    TabularQClass,
+)
 from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MarkovPolicy, MixturePolicy, Policy
+from theoryrl.models.policy_class import PolicyClass
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.product_class import ProductQClass
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import (
@@ -51,6 +61,7 @@ __all__ = [
     "DeterministicPolicy",
     "DiscountedMDP",
     "EpisodicMDP",
+    "FineTuningTask",
     "FiniteFunctionClass",
     "FiniteGameClass",
     "FiniteMemoryPolicy",
@@ -60,6 +71,8 @@ __all__ = [
     "ImplicitMDP",
     "IndexRule",
     "LinearMDP",
+    "LinearMixtureClass",
+    "LinearQClass",
     "LinearSystems",
     "LossTable",
     "MarkovPolicy",
@@ -70,8 +83,10 @@ __all__ = [
     "PeriodicSchedule",
     "PiecewiseStationaryMDP",
     "Policy",
+    "PolicyClass",
     "PolicyPair",
     "PreferenceGame",
+    "ProductQClass",
     "PullSequence",
     "RecoveringBandit",
     "RegularizedGame",
@@ -84,8 +99,11 @@ __all__ = [
     "SparseTransitions",
     "StationaryMDP",
     "StochasticBandit",
+    "TabularModelClass",
+    "TabularQClass",
     "TotalRewardMDP",
     "TrajectoryGame",
+    "TransitionCounts",
     "Uncertainty",
     "ZeroSumMarkovGame",
     "discounted_from_toolbox",

@@ -24,7 +24,9 @@ from theoryrl._files import write_atomically
 from theoryrl.models.bandit import LossTable, StochasticBandit
 from theoryrl.models.conservative import ConservativeMDP
 from theoryrl.models.constrained import ConstrainedMDP
+from theoryrl.models.counts import TransitionCounts
 from theoryrl.models.episodic import EpisodicMDP, RewardNoise
+from theoryrl.models.fine_tuning import FineTuningTask
 from theoryrl.models.hypotheses import CandidateMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses
 from theoryrl.models.linear import LinearMDP, RobustLinearMDP
 from theoryrl.models.linear_systems import LinearSystems, RelaxationTuning, SPDMatrix
@@ -36,9 +38,12 @@ from theoryrl.models.markov_game import (
     ZeroSumMarkovGame,
 )
 from theoryrl.models.offline import OfflineDataset
+from theoryrl.models.parametric_classes import LinearMixtureClass
 from theoryrl.models.piecewise import PiecewiseStationaryMDP
 from theoryrl.models.policy import DeterministicPolicy, MixturePolicy, Policy
+from theoryrl.models.policy_class import PolicyClass
 from theoryrl.models.preference import MatrixGame, PreferenceGame, RegularizedGame
+from theoryrl.models.product_class import ProductQClass
 from theoryrl.models.recovering import RecoveringBandit
 from theoryrl.models.robust import RobustMDP
 from theoryrl.models.schedules import IndexRule, OffsetSchedule, PeriodicSchedule, PullSequence
@@ -66,6 +71,8 @@ KINDS: Mapping[str, type[Any]] = {
         FiniteModelClass,
         Hypotheses,
         LinearMDP,
+        LinearMixtureClass,
+        ProductQClass,
         HistoryPolicy,
         LinearSystems,
         LossTable,
@@ -91,6 +98,9 @@ KINDS: Mapping[str, type[Any]] = {
         Uncertainty,
         TotalRewardMDP,
         TrajectoryGame,
+        FineTuningTask,
+        PolicyClass,
+        TransitionCounts,
         ZeroSumMarkovGame,
         FiniteGameClass,
         CandidateGame,

@@ -17,6 +17,7 @@ from theoryrl.models import (
     DeterministicPolicy,
     EpisodicMDP,
     Hypotheses,
+    LinearMDP,
     MarkovPolicy,
     MixturePolicy,
     OfflineDataset,
@@ -64,6 +65,8 @@ class EpisodicSpec:
         Candidate functions and models, for learners with function approximation.
     behaviour
         The policy that collected the offline data, if known.
+    phi
+        Features in which kernel and rewards are linear, if there are: shape [S, A, d].
     """
 
     n_states: int
@@ -80,6 +83,7 @@ class EpisodicSpec:
     support: Bool[np.ndarray, "H S A S"] | None = None
     hypotheses: Hypotheses | None = None
     behaviour: MarkovPolicy | None = None
+    phi: Float[np.ndarray, "S A d"] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -159,6 +163,8 @@ class EpisodicProblem:
         Candidate functions and models that the learner is given.
     behaviour
         The policy that collected the offline data, if the learner may know it.
+    phi
+        Features that the spec tells: shape [S, A, d].
 
     Raises
     ------
@@ -176,6 +182,7 @@ class EpisodicProblem:
     known_support: bool = False
     hypotheses: Hypotheses | None = None
     behaviour: MarkovPolicy | None = None
+    phi: Float[np.ndarray, "S A d"] | None = None
     _simulator: Simulator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -225,6 +232,11 @@ class EpisodicProblem:
             behaviour=model.behaviour,
         )
 
+    @classmethod
+    def from_linear(cls, model: LinearMDP, key: str) -> EpisodicProblem:
+        """Return the problem of a `LinearMDP`: the learner is told the features, and no reward in advance."""
+        return cls(model.to_episodic(), key, known_rewards=False, phi=model.phi)
+
     @cached_property
     def benchmark(self) -> float:
         """V*, the optimal expected return of an episode."""
@@ -248,6 +260,7 @@ class EpisodicProblem:
             support=mdp.P > 0 if self.known_support else None,
             hypotheses=self.hypotheses,
             behaviour=self.behaviour,
+            phi=self.phi,
         )
 
     def value(self, decision: EpisodicDecision) -> float:
@@ -256,6 +269,11 @@ class EpisodicProblem:
         if isinstance(policy, DeterministicPolicy):
             return markov_value(self.mdp, policy)
         return policy_value(self.mdp, policy)
+
+    @property
+    def tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cumulative (rho, P) of the true model, for compiled runs that draw as the environment does."""
+        return self._simulator._cum_rho, self._simulator._cum_P
 
     def environment(self, streams: Streams) -> EpisodicEnvironment:
         """Return a fresh source of episodes."""

@@ -15,7 +15,9 @@ from theoryrl.models import (
     ConstrainedMDP,
     DiscountedMDP,
     EpisodicMDP,
+    FineTuningTask,
     ImplicitMDP,
+    LinearMDP,
     MatrixGame,
     PiecewiseStationaryMDP,
     PreferenceGame,
@@ -33,7 +35,9 @@ from theoryrl.solvers import (
     detection,
     discounted,
     episodic,
+    experiment_design,
     markov_game,
+    maximize_to_explore,
     preference,
     recovering,
     relaxation,
@@ -69,7 +73,9 @@ from theoryrl.solvers.discounted import (
     value_iteration,
 )
 from theoryrl.solvers.episodic import *  # noqa: F403
+from theoryrl.solvers.experiment_design import *  # noqa: F403
 from theoryrl.solvers.markov_game import *  # noqa: F403
+from theoryrl.solvers.maximize_to_explore import *  # noqa: F403
 from theoryrl.solvers.preference import *  # noqa: F403
 from theoryrl.solvers.preference.winner import METHODS as WINNER_METHODS
 from theoryrl.solvers.recovering import *  # noqa: F403
@@ -120,6 +126,9 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
             ("backward-induction", episodic.backward_induction),
             ("linear-program", episodic.linear_program),
         ],
+    ),
+    LinearMDP: Registry(
+        "method", [("backward-induction", lambda model: episodic.backward_induction(model.to_episodic()))]
     ),
     RobustMDP: _ROBUST,
     RobustLinearMDP: _ROBUST,
@@ -182,14 +191,26 @@ METHODS: Mapping[type, Registry[Callable[..., Solution]]] = {
 """The solvers of each type of model by key; the first one is what ``method="auto"`` means."""
 
 
+def underlying_model(problem: Any) -> Any:
+    """Return the model that a problem is about, without what learners are told or asked beside it.
+
+    A baseline and a threshold (`ConservativeMDP`), offline data (`FineTuningTask`) and candidates
+    (`CandidateMDP`, `CandidateGame`) change what may be played, not what is optimal. Anything else is
+    returned as it is.
+    """
+    if isinstance(problem, ConservativeMDP | CandidateMDP | FineTuningTask):
+        return problem.mdp
+    return problem.game if isinstance(problem, CandidateGame) else problem
+
+
 def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     """Solve a model for its optimal value and policy.
 
     Parameters
     ----------
     model
-        A model of one of the types in `METHODS`, or a `ConservativeMDP` or `CandidateMDP` (whose
-        unconstrained optimum is returned), or a `CandidateGame` (whose true game is solved).
+        A model of one of the types in `METHODS`, or a problem about one (`underlying_model`), whose
+        unconstrained optimum among all policies is returned.
     method
         Key of a solver for that type of model, or ``"auto"``.
     options
@@ -209,10 +230,7 @@ def solve(model: Any, method: str = "auto", **options: Any) -> Solution:
     UnknownKeyError
         If the method is not one for this type of model.
     """
-    if isinstance(model, ConservativeMDP | CandidateMDP):
-        model = model.mdp
-    if isinstance(model, CandidateGame):
-        model = model.game
+    model = underlying_model(model)
     if type(model) not in METHODS:
         raise TypeError(f"solve takes a model of theoryrl.models; got {type(model).__name__}")
     methods = METHODS[type(model)]
@@ -261,16 +279,19 @@ __all__ = [
     "trajectory_exploitability",
     "trajectory_law",
     "trajectory_winner",
+    "underlying_model",
     "WeightClass",
     "mixture_log_size",
     "model_hypotheses",
     *coefficients.__all__,
     *detection.__all__,
     *episodic.__all__,
+    *maximize_to_explore.__all__,
     *markov_game.__all__,
     *robust.__all__,
     *preference.__all__,
     *recovering.__all__,
     *relaxation.__all__,
     *tabular_class.__all__,
+    *experiment_design.__all__,
 ]

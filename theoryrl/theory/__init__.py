@@ -9,7 +9,19 @@ from typing import Any
 
 from theoryrl._registry import Registry, UnknownKeyError
 from theoryrl.models._validation import check_choice, check_count
-from theoryrl.theory import dr_rpo, glow, hyglow, nash_mp, rbocpd_ucrl2, recovering, sor, spo, stepmix
+from theoryrl.theory import (
+    dr_rpo,
+    ftpedel,
+    glow,
+    hyglow,
+    mex,
+    nash_mp,
+    rbocpd_ucrl2,
+    recovering,
+    sor,
+    spo,
+    stepmix,
+)
 from theoryrl.theory.checking import UnguaranteedEvidenceError, check
 from theoryrl.theory.core import (
     Curve,
@@ -28,7 +40,19 @@ from theoryrl.theory.statistics import clopper_pearson, slope_interval
 
 PROFILES = ("quick", "full")
 
-_COLUMNS = (stepmix, dr_rpo, nash_mp, spo, recovering, sor, rbocpd_ucrl2, glow, hyglow)
+_COLUMNS = (
+    stepmix,
+    dr_rpo,
+    nash_mp,
+    spo,
+    recovering,
+    sor,
+    rbocpd_ucrl2,
+    mex,
+    glow,
+    hyglow,
+    ftpedel,
+)
 
 PAPERS: Registry[Paper] = Registry("paper", [(column.PAPER.key, column.PAPER) for column in _COLUMNS])
 THEOREMS: Registry[Theorem] = Registry(

@@ -1,5 +1,6 @@
 """Exact solvers of finite-horizon MDPs."""
 
+from theoryrl.solvers.episodic.counts import simulate_counts
 from theoryrl.solvers.episodic.linear_program import flow_constraints, linear_program, policy_from_occupancy
 from theoryrl.solvers.episodic.nested import (
     mix_at_stage,
@@ -31,5 +32,6 @@ __all__ = [
     "policy_evaluation",
     "policy_from_occupancy",
     "policy_value",
+    "simulate_counts",
     "simulate_episodes",
 ]

@@ -233,3 +233,52 @@ def count_transitions(states, actions, n, n_next):
             s, a = states[k, h], actions[k, h]
             n[h, s, a] += 1
             n_next[h, s, a, states[k, h + 1]] += 1
+
+
+@kernel
+def multinomial(n, weights, rng, out):
+    """Draw the counts of n draws with the given probabilities, one binomial after the other."""
+    left, mass = n, 1.0
+    last = -1
+    for i in range(weights.shape[0]):
+        out[i] = 0
+        if weights[i] > 0:
+            last = i
+    for i in range(last + 1):
+        if left == 0:
+            return
+        if weights[i] > 0:
+            # Rounding may bring the share to one, never the count above what is left.
+            share = weights[i] / mass
+            taken = left if i == last or share >= 1 else rng.binomial(left, share)
+            out[i] = taken
+            left -= taken
+            mass -= weights[i]
+
+
+@kernel
+def add_counts(P, r, rho, bernoulli, pi, episodes, rng, counts, sums):
+    """Add the transitions of independent episodes of pi to counts, and their rewards to sums."""
+    H, S, A = r.shape
+    state, following = np.empty(S, np.int64), np.empty(S, np.int64)
+    played, moved = np.empty(A, np.int64), np.empty(S, np.int64)
+    multinomial(episodes, rho, rng, state)
+    for h in range(H):
+        following[:] = 0
+        for s in range(S):
+            if state[s] == 0:
+                continue
+            multinomial(state[s], pi[h, s], rng, played)
+            for a in range(A):
+                if played[a] == 0:
+                    continue
+                multinomial(played[a], P[h, s, a], rng, moved)
+                for t in range(S):
+                    counts[h, s, a, t] += moved[t]
+                    following[t] += moved[t]
+                mean = r[h, s, a]
+                if bernoulli:
+                    sums[h, s, a] += played[a] if mean >= 1 else rng.binomial(played[a], mean)
+                else:
+                    sums[h, s, a] += played[a] * mean
+        state[:] = following
