@@ -137,6 +137,19 @@ def test_a_wrong_objective_is_caught(objective: Any) -> None:
     assert caught("hyglow.mabo-risk", hybrid.directed_risks(objective))
 
 
+def half_of_alpha(exact: Expectations, mu: Any, clip: float, a: float) -> np.ndarray:
+    """Regularises half as much: the function that is wrong is refuted."""
+    return population_mabo(exact, mu, clip, a / 2)
+
+
+def test_less_regularisation_does_not_attain_the_bound() -> None:
+    assert caught("hyglow.mabo-attained", hybrid.attained_risks(Scope(), half_of_alpha))
+    assert refuted("hyglow.mabo-attained", measured=lambda case: (1 - 2 / case.a) * case.bound.max())
+    shares = [float((piece.risk / piece.bound).max()) for piece in hybrid.attained_risks(Scope())]
+    assert shares == sorted(shares)
+    assert 0.997 < shares[-1] < 1
+
+
 def test_the_values_of_the_same_stage_are_caught() -> None:
     """Backing up V_h for V_{h+1}: a violation in one of a hundred random classes; 600 are searched."""
     rng, pieces = np.random.default_rng(5), []

@@ -60,6 +60,17 @@ THEOREMS = (
         trivial=lambda case: 1.0,
     ),
     Theorem(
+        key="hyglow.mabo-attained",
+        statement="On two arms a minimiser has a share of at least 1 - 3 / a of the noise-free bound.",
+        source=_PAGE + ", MABO.CR",
+        kind=Kind.INEQUALITY,
+        mark=Mark.OURS,
+        tolerance=1e-12,
+        evidence=hybrid.attained_risks,
+        measured=lambda case: (1 - 3 / case.a) * float(case.bound.max()),
+        bound=lambda case: float(case.risk.max()),
+    ),
+    Theorem(
         key="hyglow.round-risk",
         statement="Noise-free H2O: each round's risk is at most what MABO.CR promises for its data.",
         source="Theorem F.6, each step; " + _PAGE + ", H2O",
