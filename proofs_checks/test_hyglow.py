@@ -202,7 +202,9 @@ def test_the_worst_fits_are_caught() -> None:
         loss = sums.N[0] @ (Q[0] ** 2) - 2 * sums.backed_up(candidates)[0, :, 0] @ Q[0]
         return np.array([int(loss.argmax())])
 
-    assert caught("hyglow.fits", hybrid.fitted_samples(Scope(), worst, -1))
+    pieces = list(hybrid.fitted_samples(Scope(), worst, -1))
+    assert caught("hyglow.fqi", pieces)
+    assert caught("hyglow.likelihood", pieces)
 
 
 # Sampled runs. The bound on regret is vacuous at feasible sizes; what it rests on is checked by itself: the

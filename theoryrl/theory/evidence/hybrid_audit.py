@@ -22,7 +22,7 @@ from theoryrl.models import (
     Hypotheses,
     RewardNoise,
 )
-from theoryrl.protocol import EpisodicDecision, EpisodicProblem, Run, Trace, as_problem
+from theoryrl.protocol import EpisodicDecision, EpisodicProblem, Run, Trace
 from theoryrl.solvers import backward_induction, occupancy_measure, simulate_episodes
 from theoryrl.theory.core import Evidence, Scope, credentials
 
@@ -99,7 +99,7 @@ def two_branches(episodes: int, seed: int) -> CandidateMDP:
 
 def audited_hyglow(learner: HyGLOW, seed: int) -> AuditedHyGlow:
     """Play HyGLOW on the two branches, with the audit."""
-    problem = as_problem(two_branches(ROUNDS, seed))
+    problem = EpisodicProblem.from_candidates(two_branches(ROUNDS, seed), "two-branches")
     trace = Run(problem, learner, ROUNDS, seed, HyGlowAudit(problem)).advance().trace
     return AuditedHyGlow(f"seed {seed}", trace, **credentials(trace))
 
