@@ -53,7 +53,7 @@ from theoryrl.solvers.detection import (
     survival_bound,
 )
 from theoryrl.theory import slope_interval
-from theoryrl.theory.evidence.optimism import bite_horizon, regret_bound
+from theoryrl.theory.evidence.audited_average import bite_horizon, regret_bound
 
 COLOURS = {
     "R-BOCPD-UCRL2": "#0072B2",
@@ -281,8 +281,9 @@ def curve(model: PiecewiseStationaryMDP, name: str, scale: float, rounds: int, s
     times = np.linspace(0, rounds, 101).astype(np.int64)
     restarts = trace.diagnostics["restarts"]
     alarms = alarm_steps(restarts)
-    late = [int(after[0]) - c + 1 for c in model.change_points if (after := alarms[alarms >= c]).size]
-    return trace.regret_at(times), float(restarts[-1]), late
+    segments = model.segment_of(alarms)
+    seen = [(c, alarms[segments == k]) for k, c in enumerate(model.change_points, start=1)]
+    return trace.regret_at(times), float(restarts[-1]), [int(a[0]) - int(c) + 1 for c, a in seen if a.size]
 
 
 def regret(setting: Setting) -> Part:
@@ -373,6 +374,7 @@ def slope(setting: Setting) -> Part:
     left.set_xticks(sizes, [f"{T // 1000}k" for T in sizes])
     right.set_xticks(K1, [f"{k:.0f}" for k in K1])
     for ax in (left, right):
+        ax.set_yticks([1000, 2000, 5000, 10_000, 20_000, 50_000], ["1k", "2k", "5k", "10k", "20k", "50k"])
         ax.minorticks_off()
         ax.legend(frameon=False, fontsize="small")
     header = ["learner", *(f"T = {T:,}" for T in sizes), "slope in T", "slope in K + 1"]

@@ -13,6 +13,9 @@ import numpy as np
 
 from theoryrl.solvers.detection import RestartRule
 
+TIE = 1e-11
+"""Log odds closer than this are equal: 1/n has exact ties, which the rounding of `lgamma` must not break."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -67,11 +70,20 @@ class Reference:
         return found
 
     def log_eta(self, rule: RestartRule, m: int, n: int, n_symbols: int) -> float:
-        """Return log eta of the rules safe and universal."""
+        """Return log eta of a rule."""
+        if rule.eta == "inverse_n":
+            return -math.log(n)
+        if rule.eta == "constant":
+            return -math.log(rule.horizon or 1)
+        if rule.eta == "icml2020":
+            inner = math.log(4 * rule.alpha + 2) * rule.delta**2 / (4 * n * math.log((rule.alpha + 3) * n))
+            return math.log(math.sqrt(m * (n - m)) / (10 * n)) + rule.alpha * math.log(inner)
         value = math.log(rule.delta)
-        if self.prior:
+        if rule.eta == "safe_horizon":
+            value -= math.log(rule.horizon or 1)
+        elif self.prior:
             value -= math.log(max(1, m * (m + 1 + self.shift)))
-        if rule.eta == "safe" and self.compositions:
+        if rule.eta != "universal" and self.compositions:
             value -= math.log(math.comb(n + n_symbols - 1, n_symbols - 1))
         return value
 
@@ -79,6 +91,16 @@ class Reference:
         """Return the index of the first alarm, or -1."""
         found = self.alarm(x, n_symbols, rule)
         return found[0] if found else -1
+
+    def alarms(self, x: np.ndarray, n_symbols: int, rule: RestartRule) -> list[tuple[int, int, float]]:
+        """Return time, estimated start and log odds of all alarms, each after a restart."""
+        found: list[tuple[int, int, float]] = []
+        first = 0
+        while (alarm := self.alarm(x[first:], n_symbols, rule)) is not None:
+            time, estimate, odds = alarm
+            found.append((first + time, first + estimate, odds))
+            first += time + 1
+        return found
 
     def alarm(self, x: np.ndarray, n_symbols: int, rule: RestartRule) -> tuple[int, int, float] | None:
         """Return time, estimated start and log odds of the first alarm."""
@@ -91,8 +113,8 @@ class Reference:
                 self.log_eta(rule, s, t + 1, n_symbols) + self.weight(sums, x, s, t) - against
                 for s in range(1, t + 1)
             ]
-            best = int(np.argmax(odds))
-            if odds[best] > 0:
+            best = int(np.argmax(np.array(odds) > max(odds) - TIE))
+            if odds[best] > TIE:
                 return t, 1 + best, odds[best]
         return None
 

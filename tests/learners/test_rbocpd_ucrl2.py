@@ -100,15 +100,21 @@ def test_restarting_saves_a_bandit_whose_best_arm_dies():
 
 
 def test_an_abandoned_arm_that_becomes_the_best_one_is_missed_by_some_and_by_none_that_explore():
-    T = 20_000
+    """A correct program fails with probability 1e-6 at most.
+
+    Without exploration 23 of 60 runs of other seeds saw it: if at most .56 of all do (99 %), all of 24 do
+    with probability below 1e-6. With exploration .02 the arm is pulled Bin(10,000, .01) times after the
+    change, of which some 15 tell: fewer have probability below 1e-20.
+    """
+    T, runs = 20_000, 24
     model = unseen_change(T)
 
     def found(exploration):
-        runs = (play(model, RBOCPDUCRL2(exploration=exploration), T, seed) for seed in range(6))
-        return sum(bool((alarm_steps(run.diagnostics["restarts"]) >= T // 2).any()) for run in runs)
+        traces = (play(model, RBOCPDUCRL2(exploration=exploration), T, seed) for seed in range(runs))
+        return sum(bool((alarm_steps(t.diagnostics["restarts"]) >= T // 2).any()) for t in traces)
 
-    assert found(0.0) < 6
-    assert found(0.02) == found(0.1) == 6
+    assert found(0.0) < runs
+    assert found(0.02) == found(0.1) == runs
 
 
 def test_a_local_reset_forgets_one_pair_only():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from theoryrl import Study, play
 from theoryrl.instances import average_riverswim, flipping_riverswim, switching_random, unseen_change
@@ -46,13 +47,40 @@ def test_single_steps_leave_the_trace_of_whole_stretches(name):
     assert play(MODEL, learner, 1500, 3).same_as(play(MODEL, learner, 1500, 3, stepwise=True))
 
 
-def test_rewards_that_are_not_zero_or_one_leave_the_same_trace_too():
-    model = switching_random(3, 2, rounds=800, changes=1)
+@pytest.mark.parametrize("choices", [{}, {"reset": "local", "exploration": 0.05}])
+def test_runs_longer_than_every_buffer_are_the_same_stepwise_whole_and_resumed(tmp_path, choices):
+    """Blocks of 8192 steps, and of 4096 random numbers for the symbols of rewards between 0 and 1."""
+    model = switching_random(3, 2, rounds=10_000, changes=2)
     model = PiecewiseStationaryMDP(
         model.P, 0.2 + 0.6 * model.r, model.change_points, RewardNoise("uniform", 0.2)
     )
-    learner = RBOCPDUCRL2()
-    assert play(model, learner, 800, 1).same_as(play(model, learner, 800, 1, stepwise=True))
+    learner = RBOCPDUCRL2(bonus_scale=0.3, **choices)
+    whole = play(model, learner, 10_000, 1)
+    assert whole.diagnostics["restarts"][-1] > 0
+    assert whole.same_as(play(model, learner, 10_000, 1, stepwise=True))
+    run = Run(as_problem(model), learner, 10_000, 1).advance(4500)
+    run.save(tmp_path / "run")
+    assert Run.load(tmp_path / "run").advance().trace.same_as(whole)
+
+
+def test_regret_is_counted_against_gains_of_a_linear_program():
+    """max over stationary distributions of pairs, segment by segment; gains of 1e-9 times 10,000 steps."""
+    model = switching_random(3, 2, rounds=10_000, changes=2)
+    trace = play(model, UCRL2(), 10_000, 0)
+    s, a = (trace.diagnostics[name].astype(int) for name in ("state", "action"))
+    segment = model.segment_of(np.arange(10_000))
+    flows = [np.eye(3)[:, None, :] - P for P in model.P]
+    gains = [
+        -linprog(
+            -r.ravel(),
+            A_eq=np.vstack([F.reshape(6, 3).T, np.ones(6)]),
+            b_eq=[0, 0, 0, 1],
+            method="highs",
+        ).fun
+        for F, r in zip(flows, model.r, strict=True)
+    ]
+    regret = float((np.array(gains)[segment] - model.r[segment, s, a]).sum())
+    assert trace.final_regret == pytest.approx(regret, abs=1e-9 * 10_000 + 1e-6)
 
 
 def test_a_run_can_be_saved_in_the_middle(tmp_path):

@@ -10,6 +10,7 @@ from theoryrl.solvers.detection import (
     RestartRule,
     detection_delay_bound,
     log_compositions,
+    log_likelihood,
     log_mixture,
     plugin_delay,
     published_delay_bound,
@@ -92,5 +93,17 @@ def test_wrong_arguments_are_refused():
         plugin_delay(10, [0.5, 0.5], [0.2, 0.3, 0.5], safe(0.1))
     with pytest.raises(ValueError, match="m must be at least 1"):
         detection_delay_bound(0, BEFORE, AFTER, safe(0.1))
+    with pytest.raises(ValueError, match=r"delays\[1\] must be above 400; got 80"):
+        survival_bound(40, [400, 80], [0.8, 0.2], [0.2, 0.8], safe(0.05))
     with pytest.raises(ValueError, match="terms; at most"):
         survival_bound(5000, [5000], [0.5, 0.5], [0.1, 0.9], safe(0.1))
+
+
+def test_the_mixture_loses_all_that_it_may_on_constant_streams_only():
+    """log max P - log Q = log C_O(n) where one symbol occurs, and less wherever two do."""
+    n = 40
+    counts = np.array([[n, 0, 0], [n - 1, 1, 0], [20, 10, 10]])
+    lost = log_likelihood(counts) - log_mixture(counts)
+    limit = log_compositions(n, 3)
+    assert lost[0] == pytest.approx(limit, abs=1e-11)
+    assert max(lost[1:]) < limit - 0.1

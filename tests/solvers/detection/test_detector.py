@@ -125,14 +125,22 @@ def test_a_bounded_stream_keeps_its_means_and_its_seed():
     assert 400 <= found[0].time < 500
 
 
-@pytest.mark.parametrize("eta", ["safe", "universal"])
-def test_false_alarms_in_a_thousand_streams_are_no_more_than_the_level_allows(eta):
-    """A correct program fails with probability 1e-6 at most."""
-    rng = np.random.default_rng(11)
-    rule = RestartRule(eta, 0.1)
-    streams = rng.choice(3, (1000, 400), p=[0.2, 0.3, 0.5])
-    alarms = sum(bool(RestartedBOCPD(3, eta=rule).run(x)) for x in streams)
-    assert clopper_pearson(alarms, 1000, FALSE_ALARM).low <= 0.1
+@pytest.mark.parametrize("eta", ["safe", "safe_horizon", "universal"])
+@pytest.mark.parametrize("law", [[0.5, 0.5], [0.98, 0.02], [0.2, 0.3, 0.5]])
+@pytest.mark.parametrize("delta", [0.01, 0.5])
+def test_false_alarms_in_a_thousand_streams_are_no_more_than_the_level_allows(eta, law, delta):
+    """Exact binomial limit at 1e-6: a correct program fails no oftener than that in each of 18 cases."""
+    size = len(law)
+    rule = RestartRule(eta, delta, horizon=400)
+    streams = np.random.default_rng(11).choice(size, (1000, 400), p=law)
+    alarms = sum(bool(RestartedBOCPD(size, eta=rule).run(x)) for x in streams)
+    assert clopper_pearson(alarms, 1000, FALSE_ALARM).low <= delta
+
+
+def test_the_false_alarms_of_a_rule_without_a_level_are_too_many_for_that_test():
+    streams = np.random.default_rng(11).choice(2, (1000, 400))
+    alarms = sum(bool(RestartedBOCPD(2, eta="inverse_n").run(x)) for x in streams)
+    assert clopper_pearson(alarms, 1000, FALSE_ALARM).low > 0.3
 
 
 @pytest.mark.parametrize(
@@ -200,3 +208,35 @@ def test_cusum_equals_its_recursion_by_hand():
 def test_laws_without_some_symbol_are_refused_by_cusum():
     with pytest.raises(ValueError, match=r"theta_1\[1\] must be positive"):
         cusum_alarm(np.array([0]), [1.0, 0.0], [0.5, 0.5], 1.0)
+
+
+def likeliest_start(x, size, hazard):
+    """The likeliest start of the present run after samples x, over all partitions into runs, by Bayes."""
+    n = len(x)
+    mass = [1.0]  # of all partitions of the first t samples that end with a run just begun
+    for t in range(n):
+        runs = [mass[s] * run_probability(x[s : t + 1], size) for s in range(t + 1)]
+        weights = [m * (1 - hazard) ** (t - s) for s, m in enumerate(runs)]
+        mass.append(hazard * sum(weights))
+    return int(np.argmax([(1 - hazard) * w for w in weights] + [mass[n]]))
+
+
+def run_probability(x, size):
+    return float(np.exp(log_mixture(np.bincount(x, minlength=size))))
+
+
+@pytest.mark.parametrize("hazard", [1 / 400, 0.05])
+def test_bocpd_equals_the_posterior_over_all_partitions_into_runs(hazard):
+    """Adams and MacKay (2007): a change after sample t leaves sample t to the old run."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x = rng.choice(3, 60, p=[0.8, 0.1, 0.1])
+        x[30:] = rng.choice(3, 30, p=[0.1, 0.2, 0.7])
+        expected = next((t for t in range(60) if likeliest_start(x[: t + 1], 3, hazard) > 0), -1)
+        assert bocpd_alarm(x, 3, hazard) == expected
+
+
+def test_a_rule_of_ones_own_is_the_only_one_that_alarms():
+    """Two thousand zeros and as many ones have log odds of some two thousand: no floor lies below."""
+    x = np.repeat([0, 1], 2000)
+    assert RestartedBOCPD(2, eta=lambda m, n: -1e5, prune=0.1).run(x) == []

@@ -189,29 +189,28 @@ def clear(d, whole, redundancy):
 
 @strict_kernel
 def bocpd(x, size, log_hazard, log_rest):
-    """First time at which the likeliest start of a run is not the first, or -1."""
+    """First time after which the likeliest start of a run is not the first, or -1.
+
+    Run s begins with sample s. After each sample a newborn run, which has seen nothing yet, takes the
+    hazard's share of all mass, and the others keep the rest.
+    """
     n = x.shape[0]
     weight = [0.0 for _ in range(n + 1)]
     counts = [[0 for _ in range(n + 1)] for _ in range(size)]
     for t in range(n):
+        row = counts[x[t]]
         top = -math.inf
-        for s in range(t):
-            weight[s] += math.log((counts[x[t]][s] + 1.0) / (t - s + size))
+        for s in range(t + 1):
+            weight[s] += math.log((row[s] + 1.0) / (t - s + size))
+            row[s] += 1
             top = max(top, weight[s])
         total = 0.0
-        for s in range(t):
-            total += math.exp(weight[s] - top)
-        if t == 0:
-            weight[0] = 0.0
-        else:
-            # A newborn run starts with the hazard's share of all mass, and the others keep the rest.
-            weight[t] = log_hazard + top + math.log(total)
-            for s in range(t):
-                weight[s] += log_rest
         for s in range(t + 1):
-            counts[x[t]][s] += 1
+            total += math.exp(weight[s] - top)
+            weight[s] += log_rest
+        weight[t + 1] = log_hazard + top + math.log(total)
         best = 0
-        for s in range(1, t + 1):
+        for s in range(1, t + 2):
             if weight[s] > weight[best]:
                 best = s
         if best > 0:

@@ -33,6 +33,8 @@ class DetectorBank:
 
     Attributes
     ----------
+    number
+        The rule's number for the kernels.
     odds
         Of the last test: log odds, estimate of m, and the earliest local index at which the exact run
         could have alarmed.
@@ -48,6 +50,7 @@ class DetectorBank:
     ) -> None:
         D, size = len(n_symbols), max(n_symbols, default=2)
         self.rule, self.prune, self.track = rule, float(prune), track
+        self.number = rule.number
         self.levels = np.log(deltas)
         self.odds = np.zeros(3)
         self.whole = np.zeros((D, 4), dtype=np.int64)
@@ -67,7 +70,7 @@ class DetectorBank:
         """
         while True:
             begin, why = _kernels.feed(
-                self.rule.code, self.rule.number, self.prune, self.track, self.logs, self.levels, self.whole,
+                self.rule.code, self.number, self.prune, self.track, self.logs, self.levels, self.whole,
                 self.redundancy, self.starts, self.head, self.tail, self.counts,
                 which, symbols, begin, self.odds,
             )  # fmt: skip

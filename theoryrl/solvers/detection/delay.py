@@ -165,7 +165,7 @@ def survival_bound(
     Raises
     ------
     ValueError
-        If a sum has more than five million terms.
+        If delays do not increase, or a sum has more than five million terms.
     """
     p, q = _laws(theta_1, theta_2)
     X, weight = _multinomial(check_count("m", m), p)
@@ -187,6 +187,10 @@ def survival_bound_given(
 
 def _survival(X: np.ndarray, weight: np.ndarray, delays: Any, q: np.ndarray, rule: RestartRule) -> np.ndarray:
     steps = index_array("delays", delays, ("N",), LONGEST)
+    if (np.diff(steps) <= 0).any():
+        # The running minimum would lend an early delay the bound of a later one.
+        index = int(np.argmax(np.diff(steps) <= 0)) + 1
+        raise ValueError(f"delays[{index}] must be above {steps[index - 1]}; got {steps[index]}")
     size, m = len(q), int(X[0].sum())
     rule.check_alphabet(size)
     left = log_mixture(X)

@@ -22,8 +22,6 @@ from theoryrl.solvers.detection.bank import DetectorBank
 from theoryrl.solvers.detection.rules import RestartRule
 
 STREAMS = ("symbols", "bounded")
-NEVER = 1e-300
-"""eta of a rule that leaves the alarm to the caller's own."""
 
 
 class Detection(NamedTuple):
@@ -96,7 +94,7 @@ class RestartedBOCPD:
         if isinstance(eta, str | RestartRule):
             self.rule = eta if isinstance(eta, RestartRule) else RestartRule(eta, delta)
         elif callable(eta):
-            self.rule, self._log_eta = RestartRule("constant", delta, gamma=NEVER), eta
+            self.rule, self._log_eta = RestartRule("constant", delta, gamma=0.5), eta
         else:
             raise ValueError(f"eta must be a name, a RestartRule or a function; got {eta!r}")
         self.rule.check_alphabet(n_symbols)
@@ -128,6 +126,8 @@ class RestartedBOCPD:
     def reset(self) -> None:
         """Forget everything, and count samples from 0 again."""
         self._bank = DetectorBank(self.rule, [self.n_symbols], np.array([self.rule.delta]), self.prune)
+        if self._log_eta is not None:
+            self._bank.number = -np.inf  # log gamma: only the caller's own rule alarms
         self._time = 0
 
     def update(self, x: float | np.integer[Any] | np.floating[Any]) -> Detection | None:

@@ -175,7 +175,8 @@ class BORL(SWUCRL2CW):
     """Bandit over `SWUCRL2CW`: EXP3 chooses window and widening, block by block, recalled.
 
     Blocks have H = 3 S^(2/3) sqrt(A T) steps; windows H^(j / log H), widenings Phi^(j / log(1 / Phi))
-    with Phi = 1 / (2 sqrt(T)). No bound on the variation has to be known.
+    with Phi = 1 / (2 sqrt(T)). No bound on the variation has to be known. The source's bandit is EXP3.P,
+    whose bonus for rare arms this one does not have.
 
     Parameters
     ----------
