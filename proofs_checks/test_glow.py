@@ -22,7 +22,8 @@ from theoryrl.instances import incomplete_class, rich_lock
 from theoryrl.learners import GLOW
 from theoryrl.learners.glow_constants import GlowConstants
 from theoryrl.learners.population import Expectations, PopulationRun, optimistic_order, play_glow
-from theoryrl.solvers import coverability, occupancy_measures, optimistic_program
+from theoryrl.models import FiniteFunctionClass
+from theoryrl.solvers import backward_induction, coverability, occupancy_measures, optimistic_program
 from theoryrl.solvers.tabular_class.program import _greedy_rows, _survival
 from theoryrl.theory import PAPERS, THEOREMS, Scope, UnguaranteedEvidenceError, Verdict, check, verify
 from theoryrl.theory.evidence import density_ratios as ratios
@@ -162,6 +163,11 @@ def test_counting_policies_instead_of_weights_is_caught() -> None:
         if "T=1" not in p.instance
     ]
     assert caught("glow.weight-count", pieces)
+
+
+def test_the_average_of_the_inverse_ratios_is_caught() -> None:
+    pieces = ratios.tuple_mixtures(Scope(), lambda single: (1 / single).mean(axis=0))
+    assert caught("glow.tuples", pieces)
 
 
 def test_multiples_of_at_most_one_are_not_enough() -> None:
@@ -311,6 +317,16 @@ def test_without_the_quadratic_term_the_optimum_is_lost() -> None:
     assert caught("glow.sharp-realizability", pieces, allow_unguaranteed=True)
 
 
+def test_signed_weights_keep_the_optimum_and_obey_the_slack_for_k_of_at_least_four() -> None:
+    """No regret theorem covers them, so their runs are no evidence by themselves."""
+    learner = GLOW(weights="signed", episodes=1000, gamma=1.0, constants="sharp", ties="last")
+    pieces = audited(learner, 30)
+    for key in ("glow.sharp-realizability", "glow.slack"):
+        assert not caught(key, pieces, allow_unguaranteed=True)
+        with pytest.raises(UnguaranteedEvidenceError):
+            check(THEOREMS[key], pieces)
+
+
 @dataclass(frozen=True)
 class NeverDrops(GLOW):
     """Keeps every function."""
@@ -360,18 +376,32 @@ def test_runs_with_other_constants_are_no_evidence() -> None:
 
 
 @dataclass(frozen=True)
-class OtherRadius(GLOW):
-    """Has a radius that grows with another power of the scale of the clipping."""
+class OtherPowers(GLOW):
+    """Has a radius, or a quadratic factor, that goes with another power of the scale of the clipping."""
 
-    power: float = 1.0
+    radius_power: float = 1.0
+    alpha_power: float = 1.0
 
     def radius(self, state: Any, t: int) -> float:
-        return super().radius(state, t) * state.gamma ** (self.power - 1)
+        return super().radius(state, t) * state.gamma ** (self.radius_power - 1)
+
+    def excess(self, state: Any, t: int) -> Any:
+        w, gamma_t = self.clipped(state, t), state.gamma * t
+        N = state.sums.N / state.sums.episodes
+        extra = self.pair.c_alpha * (gamma_t**-self.alpha_power - 1 / gamma_t)
+        return super().excess(state, t) - extra * np.einsum("hc,whc->hw", N, w**2)[..., None]
 
 
-@pytest.mark.parametrize("power", [1.5, 2.0])
-def test_another_exponent_of_the_radius_has_another_rate(power: float) -> None:
-    curves = spaces.elimination_curves(Scope(), lambda **options: OtherRadius(power=power, **options))
+def test_the_same_powers_pass_through_the_mutants_door() -> None:
+    assert not caught("glow.elimination-rate", spaces.elimination_curves(Scope(), OtherPowers))
+
+
+@pytest.mark.parametrize(
+    "powers", [{"radius_power": 1.5}, {"radius_power": 2.0}, {"alpha_power": 0.5}, {"alpha_power": 2.0}]
+)
+def test_another_exponent_of_alpha_or_beta_has_another_rate(powers: dict[str, float]) -> None:
+    """With alpha = c / gamma_t^p a defect survives about epsilon^-(1 + 1/p) episodes, not epsilon^-2."""
+    curves = spaces.elimination_curves(Scope(), lambda **options: OtherPowers(**powers, **options))
     assert caught("glow.elimination-rate", curves)
 
 
@@ -430,3 +460,17 @@ def test_a_finite_class_that_is_tested_with_half_the_weights_is_caught() -> None
         return tabular.finite_optimum(mdp, mu, weights[:1], *rest)
 
     assert caught("glow.tabular-inclusion", tabular.inclusions(Scope(), value))
+
+
+def test_wrong_greedy_rows_are_caught_by_a_finite_class() -> None:
+    """The best of one policy only, in place of the largest value in each state."""
+    rng, pieces, one_policy = np.random.default_rng([0, 104]), [], program(False, True)
+    for index in range(8):
+        mdp, mu, weights = tabular.empirical_problem(rng)
+        best = backward_induction(mdp).action_values
+        functions = FiniteFunctionClass(best + 0.2 * rng.random((200, *best.shape)))
+        alpha, beta = float(10 ** rng.uniform(-3, -2)), float(10 ** rng.uniform(-2, -1))
+        finite = tabular.finite_optimum(mdp, mu, weights, alpha, beta, functions)
+        whole = one_policy(mdp, mu, weights, alpha, beta)
+        pieces.append(Sides(f"{index}", np.array(finite), np.array(whole)))
+    assert caught("glow.tabular-inclusion", pieces)

@@ -10,7 +10,7 @@ import pytest
 from theoryrl.instances import defect_class, incomplete_class, incomplete_hybrid, rich_lock
 from theoryrl.learners import GLOW, GOLF, RealizabilityError, population_glow
 from theoryrl.learners.baselines.golf import excess_loss
-from theoryrl.learners.candidates import Candidates, ResidualSums, best
+from theoryrl.learners.candidates import Candidates, ResidualSums, best, residual_tests
 from theoryrl.learners.glow_constants import GlowConstants, glow_regret_bound, harmonics, theory_gamma
 from theoryrl.learners.population import Expectations, exact_residuals, optimistic_order
 from theoryrl.models import CandidateMDP, FiniteFunctionClass, FiniteModelClass, Hypotheses, Policy
@@ -70,6 +70,18 @@ def test_the_tests_of_a_round_are_those_of_the_paper_loop_by_loop(mode):
         assert excess[h, w, f] == pytest.approx(np.mean(terms), abs=1e-12)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("pairs", [3, 400])
+def test_pairs_without_data_may_be_kept_or_left_out(share, pairs):
+    rng = np.random.default_rng(7)
+    N = rng.integers(1, 9, size=(3, pairs)) * (rng.random((3, pairs)) < share)
+    G = rng.normal(size=(3, pairs, 5)) * (N > 0)[..., None]
+    weights = rng.random((30, 3, pairs))
+    linear, square = residual_tests(N.astype(float), G, weights, 0.7)
+    np.testing.assert_allclose(linear, np.einsum("whc,hcf->hwf", weights, G), atol=1e-12)
+    np.testing.assert_allclose(square, 0.7 * np.einsum("whc,hc->hw", weights**2, N), atol=1e-12)
+
+
 def test_the_radius_is_the_papers():
     learner = GLOW(episodes=20, gamma=0.5)
     state = state_after(learner, incomplete_class(), 60)
@@ -115,8 +127,17 @@ def test_an_empty_version_space_names_the_most_violated_test():
         problem = as_problem(lacking)
     with pytest.raises(RealizabilityError, match=r"round \d+: .* \(f, w, h\) = \(0, 0, 0\).* exceeds beta"):
         play(problem, GLOW(weights="mixture", episodes=2000, gamma=1.0, constants="sharp"), 40 * 2000)
-    with pytest.raises(RealizabilityError, match="no function survives round"):
-        population_glow(lacking, 100, 1.0)
+    for weights in ("mixture", "self"):
+        # The error is .47 at w = 1, and alpha_3 = 1/3.
+        with pytest.raises(RealizabilityError, match=r"round 3: .* = \(0, 0, 0\), whose mean 0.136667"):
+            population_glow(lacking, 100, 1.0, weights=weights)
+
+
+def test_equal_promises_are_ties_wherever_they_lie():
+    """Rounding to multiples of the tolerance would part numbers on both sides of a boundary."""
+    start = np.array([0.5 + 5e-13, 0.3, 0.5 + 5e-13 - 2e-16, 0.5 + 5e-13 + 2e-16, 0.7])
+    assert list(optimistic_order(start, "first")) == [4, 0, 2, 3, 1]
+    assert list(optimistic_order(start, "last")) == [4, 3, 2, 0, 1]
 
 
 def test_the_output_is_the_mixture_of_the_rounds():
@@ -225,14 +246,62 @@ def test_golfs_excess_is_a_difference_of_sums_of_squares():
 )
 def test_the_proven_pairs_are_those_of_some_k(pair, k, slack):
     constants = GlowConstants(*map(float, pair))
-    assert constants.k == pytest.approx(k)
+    assert constants.k() == pytest.approx(k)
     if slack:
         assert constants.slack == pytest.approx(slack)
 
 
+def test_signed_weights_need_k_of_at_least_four():
+    assert GlowConstants(8.0, 36.0).k(signed=True) == 4
+    assert GlowConstants(8 / 3, 41 / 3).k(signed=True) == pytest.approx(4)
+    assert GlowConstants(2.0, 8.0).k(signed=True) == 4
+    assert GlowConstants(8 / 3, 7.99).k(signed=True) is None
+    with warnings.catch_warnings(action="ignore"):
+        assert GLOW(weights="signed").slack == pytest.approx((13, 56))
+        assert GLOW(weights="full").slack == pytest.approx((40 / 3, 55))
+
+
+def test_signed_weights_are_differences_clipped_at_both_ends():
+    model = incomplete_class()
+    with pytest.warns(UserWarning, match="mode 'signed' need not hold mixtures"):
+        learner = GLOW(weights="signed", episodes=50, gamma=0.01, ties="last")
+    assert not learner.guaranteed
+    state = state_after(learner, model, 50)
+    Q = model.hypotheses.functions.Q
+    weights = learner.clipped(state, 2)
+    pairs = itertools.product(range(2), range(2))
+    for w, (f, g) in zip(weights, pairs, strict=True):
+        np.testing.assert_array_equal(w, np.clip(Q[f] - Q[g], -0.02, 0.02).reshape(2, 4))
+    assert weights.min() == -0.02
+    assert weights.max() == 0.02
+    assert state.L == pytest.approx(math.log(6 * 2 * 4 * 10 * 2 / 0.05))
+
+
+def test_the_class_of_tuples_has_the_weights_of_the_models_and_pays_for_all_tuples():
+    run = play(incomplete_class(), GLOW(weights="tuples", episodes=20, gamma=0.5, ties="last"), 100)
+    assert run.guaranteed
+    states = [
+        state_after(GLOW(weights=mode, episodes=20, gamma=0.5, ties="last"), incomplete_class(), 100)
+        for mode in ("tuples", "models")
+    ]
+    learner = GLOW(episodes=20, gamma=0.5)
+    np.testing.assert_array_equal(*(learner.clipped(state, 6) for state in states))
+    T = 50
+    assert states[0].weights.log_size(T) == pytest.approx(T * math.log(2 * 2 * 2**2))
+    assert states[0].weights.log_size(T) > states[1].weights.log_size(T)
+
+
+def test_the_default_gamma_of_listed_weights_is_that_of_the_models():
+    model = incomplete_class()
+    one = WeightClass.explicit(np.ones((1, 2, 2, 2)), model.hypotheses.functions)
+    with warnings.catch_warnings(action="ignore"):
+        state = GLOW(weights=one, episodes=20).init(as_problem(model).spec(2 * 10**6), RNG)
+    assert state.gamma == pytest.approx(theory_gamma(1.5, 10**5, state.L, 20))
+
+
 @pytest.mark.parametrize("pair", [(0.99, 10.0), (1.0, 9.99), (2.0, 7.99), (0.3, 0.02)])
 def test_smaller_pairs_are_not_covered(pair):
-    assert GlowConstants(*pair).k is None
+    assert GlowConstants(*pair).k() is None
     assert GlowConstants(*pair).slack is None
 
 
@@ -324,6 +393,13 @@ def test_candidates_that_are_the_truth_must_say_so():
     silent = Hypotheses(model.hypotheses.functions, FiniteModelClass.from_models([model.mdp]))
     with pytest.raises(ValueError, match=r"hypotheses.oracle must be True"):
         CandidateMDP(model.mdp, silent)
+
+
+def test_candidates_without_the_truth_are_announced():
+    model = incomplete_class()
+    others = FiniteModelClass.from_models([model.hypotheses.models[1]])
+    with pytest.warns(UserWarning, match="no candidate model is the true one"):
+        as_problem(CandidateMDP(model.mdp, Hypotheses(model.hypotheses.functions, others)))
 
 
 def test_exact_residuals_of_the_optimum_are_zero():

@@ -1,5 +1,6 @@
 """Offline fits with candidates, H2O, HyGLOW and the hybrid baselines."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -22,7 +23,7 @@ from theoryrl.learners import (
 from theoryrl.learners.candidates import Candidates, ResidualSums
 from theoryrl.learners.offline_fits import fitted_indices, mabo_objective
 from theoryrl.learners.population import Expectations, population_mabo
-from theoryrl.models import DeterministicPolicy, FiniteFunctionClass
+from theoryrl.models import DeterministicPolicy, FiniteFunctionClass, OfflineDataset
 from theoryrl.protocol import EpisodicProblem, Run, as_problem, play
 from theoryrl.solvers import density_ratio, occupancy_measure, policy_value
 
@@ -250,6 +251,15 @@ def test_a_wrong_parameter_is_named(make, message):
 def test_another_factor_voids_the_guarantee():
     with pytest.warns(UserWarning, match="HyGLOW: the guarantee is void .*c_alpha = 1 is not 8"):
         assert not HyGLOW(c_alpha=1.0).guaranteed
+
+
+def test_offline_episodes_that_depend_on_each_other_void_the_guarantee():
+    model = incomplete_hybrid(episodes=20)
+    assert play(model, HyGLOW(gamma=0.2), 20).guaranteed
+    data = model.offline
+    parts = data.states, data.actions, data.rewards, data.n_states, data.n_actions
+    dependent = dataclasses.replace(model, offline=OfflineDataset(*parts, independent=False))
+    assert not play(dependent, HyGLOW(gamma=0.2), 20).guaranteed
 
 
 # What tells them apart.

@@ -13,7 +13,7 @@ from tests.statistics import assert_law
 from theoryrl.models import DeterministicPolicy, EpisodicMDP, MixturePolicy, Policy, RewardNoise
 from theoryrl.solvers import Simulator, simulate_episodes
 from theoryrl.solvers.episodic._kernels import draw
-from theoryrl.solvers.episodic.simulation import cumulative
+from theoryrl.solvers.episodic.simulation import _cumulative_policy, cumulative
 
 FALSE_ALARM = 1e-6
 LARGEST_UNIFORM = 1 - 2.0**-53
@@ -242,3 +242,11 @@ def test_a_budget_that_does_not_fit_is_refused_before_a_kernel_sees_it():
         Simulator(random_mdp(0)).run(
             Policy.uniform(3, 2), 5, *generators(0), np.ones((3, 2, 2), dtype=np.int64)
         )
+
+
+def test_the_table_of_a_deterministic_policy_is_the_cumulative_one():
+    rng = np.random.default_rng(3)
+    for H, S, A in ((1, 1, 1), (3, 4, 2), (2, 5, 7)):
+        policy = DeterministicPolicy(rng.integers(A, size=(H, S)), A)
+        table, _ = _cumulative_policy(policy, H)
+        np.testing.assert_array_equal(table[0], cumulative(policy.probabilities))

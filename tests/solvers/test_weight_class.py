@@ -87,3 +87,18 @@ def test_wrong_classes_are_refused():
     wrong[0, 1, 0, 1] = -0.5
     with pytest.raises(ValueError, match=r"listed\[0, 1, 0, 1\] must not be negative; got -0.5"):
         WeightClass.explicit(wrong, functions)
+
+
+def test_signed_weights_must_say_so_and_be_numbers():
+    functions = incomplete_class().hypotheses.functions
+    weights = np.zeros((1, 2, 2, 2))
+    weights[0, 1, 0, 1] = -1.0
+    with pytest.raises(ValueError, match=r"listed\[0, 1, 0, 1\] must not be negative; got -1.0"):
+        WeightClass.explicit(weights, functions)
+    WeightClass.explicit(weights, functions, mode="signed")
+    weights[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"listed\[0, 0, 0, 0\] must be a number; got nan"):
+        WeightClass.explicit(weights, functions, mode="signed")
+    occupancies, policy_of = np.full((1, 1, 2, 2, 2), 0.25), np.zeros(2, dtype=int)
+    with pytest.raises(ValueError, match="mode 'signed' needs listed weights"):
+        WeightClass("signed", occupancies, policy_of)

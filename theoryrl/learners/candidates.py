@@ -24,6 +24,10 @@ TIE = 1e-12
 """Values closer than this count as equal: the rounding of a mean of numbers in [0, 1]."""
 
 
+FEW, MOST = 10_000, 0.8
+"""Below this number of weights, or above this share of pairs with data, the others cost less than leaving
+them out."""
+
 UNIT_SLACK = 1e-9
 """How far above 1 a value may lie: the rounding of a backward recursion."""
 
@@ -136,6 +140,9 @@ def residual_tests(
     The weights are finite. Pairs without data play no part.
     """
     H, W, F = len(N), len(weights), G.shape[2]
+    if weights.size < FEW or np.count_nonzero(N) > MOST * N.size:
+        staged = weights.swapaxes(0, 1)
+        return staged @ G, alpha * ((staged * staged) @ N[..., None])[..., 0]
     linear, square = np.empty((H, W, F)), np.empty((H, W))
     for h in range(H):
         seen = np.flatnonzero(N[h])
@@ -167,6 +174,17 @@ def best(values: Float[np.ndarray, " F"], allowed: Bool[np.ndarray, " F"], ties:
     top = float(values[allowed].max())
     winners = np.flatnonzero(allowed & (values >= top - TIE * max(1.0, abs(top))))
     return int(winners[0] if ties == "first" else winners[-1])
+
+
+def nothing_left(excess: Float[np.ndarray, "H W F"], beta: float, t: int) -> str:
+    """Return what to say of round t when every function fails a test: the most violated one."""
+    h, w, f = (int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
+    last = int(excess.max(axis=(0, 1)).argmin())
+    return (
+        f"no function survives round {t}: the most violated test is (f, w, h) = ({f}, {w}, {h}), whose mean "
+        f"{excess[h, w, f]:.6g} exceeds beta = {beta:.6g}; function {last} comes closest, with "
+        f"{excess[..., last].max():.6g}"
+    )
 
 
 def check_ties(ties: str) -> str:

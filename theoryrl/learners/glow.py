@@ -32,17 +32,18 @@ from theoryrl.learners.candidates import (
     ResidualSums,
     best,
     check_ties,
+    nothing_left,
     own_residual_tests,
     require_hypotheses,
     residual_tests,
 )
-from theoryrl.learners.glow_constants import GlowConstants, log_confidence, theory_gamma
+from theoryrl.learners.glow_constants import GlowConstants, Slack, log_confidence, theory_gamma
 from theoryrl.models import Hypotheses, MixturePolicy
 from theoryrl.models._validation import check_choice, check_count, check_fraction, check_real
 from theoryrl.protocol import EpisodicDecision, EpisodicSpec
 from theoryrl.solvers import WeightClass
 from theoryrl.solvers.episodic import Trajectories
-from theoryrl.solvers.weight_class import MODES
+from theoryrl.solvers.weight_class import LISTED, MODES
 
 
 @dataclass(slots=True, eq=False)
@@ -90,8 +91,9 @@ class GLOW:
     Parameters
     ----------
     weights
-        The weight class: ``"models"``, ``"mixture"``, ``"self"`` or ``"full"``, made from the candidate
-        models of the problem (`theoryrl.solvers.WeightClass`), or a class of your own.
+        The weight class: ``"models"``, ``"mixture"``, ``"self"``, ``"tuples"`` or ``"full"``, made from the
+        candidate models of the problem (`theoryrl.solvers.WeightClass`), ``"signed"``, made from the
+        functions, or a class of your own.
     episodes
         K, the episodes of a round.
     gamma
@@ -117,7 +119,7 @@ class GLOW:
     model.
 
     With ``weights="full"`` the class holds ratios of two policies and not their mixtures, which the
-    regret theorem needs.
+    regret theorem needs; with ``"signed"`` it holds no ratios at all.
     """
 
     weights: str | WeightClass = "models"
@@ -141,10 +143,10 @@ class GLOW:
         check_count("scales", self.scales, low=0)
         check_ties(self.ties)
         reasons = []
-        if self.pair.slack is None:
+        if self.slack is None:
             reasons.append(f"no proof covers c_alpha = {self.pair.c_alpha:g}, c_beta = {self.pair.c_beta:g}")
         if not self._holds_mixtures:
-            reasons.append("weights of mode 'full' need not hold mixtures")
+            reasons.append(f"weights of mode {self.mode!r} need not hold mixtures")
         warn_if_void(self, 1.0, *reasons)
 
     @property
@@ -153,14 +155,23 @@ class GLOW:
         return GlowConstants.named(self.constants, (self.c_alpha, self.c_beta))
 
     @property
+    def mode(self) -> str:
+        """Mode of the weight class."""
+        return self.weights.mode if isinstance(self.weights, WeightClass) else self.weights
+
+    @property
+    def slack(self) -> Slack | None:
+        """The constants of what survivors satisfy; None without a proof that Q* survives."""
+        return self.pair.slack_of(self.pair.k(signed=self.mode == "signed"))
+
+    @property
     def _holds_mixtures(self) -> bool:
-        mode = self.weights.mode if isinstance(self.weights, WeightClass) else self.weights
-        return mode != "full"
+        return self.mode not in LISTED
 
     @property
     def guaranteed(self) -> bool:
         """Whether the proof covers the constants and the mode of the weight class."""
-        return self.pair.slack is not None and self._holds_mixtures
+        return self.slack is not None and self._holds_mixtures
 
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> GlowState:
         """Return the state without data."""
@@ -170,7 +181,7 @@ class GLOW:
         T = math.ceil(spec.rounds / self.episodes)
         log_W = weights.log_size(T) + math.log(1 + self.scales)
         L = log_confidence(math.log(len(candidates)), log_W, T, spec.horizon, self.delta)
-        gamma = self.gamma or theory_gamma(model_coverability(weights), T, L, self.episodes)
+        gamma = self.gamma or theory_gamma(_candidate_coverability(hypotheses, weights), T, L, self.episodes)
         self._warn_if_idle(gamma, T)
         return GlowState(
             candidates=candidates,
@@ -255,7 +266,7 @@ class GLOW:
         excess = self.excess(state, t)
         alive = (excess <= beta).all(axis=(0, 1))
         if not alive.any():
-            raise RealizabilityError(_nothing_left(excess, beta, t))
+            raise RealizabilityError(nothing_left(excess, beta, t))
         return np.asarray(alive)
 
     def radius(self, state: GlowState, t: int) -> float:
@@ -283,9 +294,10 @@ class GLOW:
                 weights = weights[:, state.weights.policy_of]
             else:
                 weights = weights.reshape(-1, *state.weights.shape)
-        factors = gamma_t / (2 * self.pair.c_alpha) * 0.5 ** np.arange(self.scales)
-        scaled = np.concatenate([weights, *(factor * weights for factor in factors)])
-        clipped = np.minimum(scaled, gamma_t)
+        if self.scales:
+            factors = gamma_t / (2 * self.pair.c_alpha) * 0.5 ** np.arange(self.scales)
+            weights = np.concatenate([weights, *(factor * weights for factor in factors)])
+        clipped = np.clip(weights, -gamma_t, gamma_t)  # only signed weights have a lower end
         return clipped.reshape(*clipped.shape[:-3], H, -1)
 
 
@@ -297,11 +309,8 @@ def model_coverability(weights: WeightClass) -> float:
     return float(weights.occupancies.max(axis=1).sum(axis=(2, 3)).max())
 
 
-def _nothing_left(excess: Float[np.ndarray, "H W F"], beta: float, t: int) -> str:
-    h, w, f = (int(i) for i in np.unravel_index(int(excess.argmax()), excess.shape))
-    last = int(excess.max(axis=(0, 1)).argmin())
-    return (
-        f"no function survives round {t}: the most violated test is (f, w, h) = ({f}, {w}, {h}), whose mean "
-        f"{excess[h, w, f]:.6g} exceeds beta = {beta:.6g}; function {last} comes closest, with "
-        f"{excess[..., last].max():.6g}"
-    )
+def _candidate_coverability(hypotheses: Hypotheses, weights: WeightClass) -> float:
+    """Return the same where the weights may be a list, which says nothing about occupancies."""
+    if weights.listed is not None:
+        weights = WeightClass.from_models(hypotheses.models, hypotheses.functions)
+    return model_coverability(weights)

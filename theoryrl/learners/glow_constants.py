@@ -11,6 +11,7 @@ weights (clipped at gamma_t) and with the expectation under the law of the data:
     E[Delta f w] <= (A / gamma_t) E[w^2] + B gamma_t L / M,
     A = 3 c_alpha / 2 + 4 / k,    B = c_beta + 2 c_alpha + k.
 
+Signed weights, clipped at both ends, need k >= 4: the range of residual times weight is then 4 gamma_t.
 ``sharp`` is the pair (1, 10) of k = 8: A = 2, B = 20, against A = 40/3, B = 55 of the paper's pair. The
 proof is on the GLOW page.
 """
@@ -54,23 +55,26 @@ class GlowConstants(NamedTuple):
                 raise ValueError(f"{symbol} must be positive; got {number!r}")
         return cls(*map(float, pair))
 
-    @property
-    def k(self) -> float | None:
-        """Smallest k >= 3 for which the pair is covered by the proof; None if there is none."""
+    def k(self, signed: bool = False) -> float | None:
+        """Smallest k >= 3 (4 for signed weights) for which the proof covers the pair, or None."""
         # k + 16/k falls up to k = 4 and rises from there on: it is at most c_beta between two roots.
         discriminant = self.c_beta**2 - 64
         if discriminant < 0:
             return None
         low, high = ((self.c_beta + sign * math.sqrt(discriminant)) / 2 for sign in (-1, 1))
-        k = max(3.0, 8 / self.c_alpha, low)
+        k = max(4.0 if signed else 3.0, 8 / self.c_alpha, low)
         return k if k <= high * (1 + 1e-12) else None
 
     @property
     def slack(self) -> Slack | None:
         """A and B; None if the pair is not covered by the proof."""
-        if self.k is None:
+        return self.slack_of(self.k())
+
+    def slack_of(self, k: float | None) -> Slack | None:
+        """A and B of one k."""
+        if k is None:
             return None
-        return Slack(1.5 * self.c_alpha + 4 / self.k, self.c_beta + 2 * self.c_alpha + self.k)
+        return Slack(1.5 * self.c_alpha + 4 / k, self.c_beta + 2 * self.c_alpha + k)
 
 
 def log_confidence(

@@ -253,6 +253,10 @@ class HyGLOW:
         """Whether the factor is the one that the bound is proved for."""
         return self.c_alpha == 8.0
 
+    def covers(self, spec: EpisodicSpec) -> bool:
+        """Whether the offline episodes are independent draws, as the bound asks."""
+        return spec.offline is not None and spec.offline.independent
+
     def init(self, spec: EpisodicSpec, rng: np.random.Generator) -> HyGlowState:
         """Return the state without data."""
         hypotheses = require_hypotheses(spec, "HyGLOW")

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from theoryrl.learners import _population_kernels
-from theoryrl.learners.candidates import TIE, UNIT_SLACK, RealizabilityError, check_ties
+from theoryrl.learners.candidates import TIE, UNIT_SLACK, RealizabilityError, check_ties, nothing_left
 from theoryrl.learners.offline_fits import mabo_objective
 from theoryrl.models import CandidateMDP, DeterministicPolicy, EpisodicMDP, FiniteFunctionClass
 from theoryrl.models._validation import check_choice, check_count, check_interval, check_real, check_type
@@ -174,9 +174,10 @@ def population_glow(
 def optimistic_order(start: Float[np.ndarray, " F"], ties: str) -> Int[np.ndarray, " F"]:
     """Return the functions from the most optimistic on; equal ones (up to 1e-12) by the tie rule."""
     check_ties(ties)
-    rounded = np.round(start / TIE).astype(np.int64)
-    number = np.arange(len(start))
-    return np.lexsort((number if ties == "first" else -number, -rounded))
+    number, falling = np.arange(len(start)), np.argsort(-start)
+    level = np.empty(len(start), dtype=np.int64)
+    level[falling] = np.cumsum(-np.diff(start[falling], prepend=start[falling[0]]) > TIE)
+    return np.lexsort((number if ties == "first" else -number, level))
 
 
 def play_glow(
@@ -204,8 +205,22 @@ def play_glow(
         alive,
     )
     if done < len(clip):
-        raise RealizabilityError(f"no function survives round {done + 1}: the class does not hold Q*")
+        excess = _excess(exact, played[:done], clip[done], alpha[done], own)
+        raise RealizabilityError(nothing_left(excess, 0.0, done + 1))
     return PopulationRun(played, exact.gaps, alive)
+
+
+def _excess(
+    exact: Expectations, played: Int[np.ndarray, " t"], clip: float, alpha: float, own: bool
+) -> Float[np.ndarray, "H N F"]:
+    """Return the tests of the round after those: stages, policies and functions, minus infinity if idle."""
+    past, t = exact.d[exact.policy_of[played]].sum(axis=0), len(played) + 1
+    weights = np.minimum(t * density_ratio(exact.d, past + exact.d), clip)
+    law = past / (t - 1)
+    linear = np.einsum("hc,nhc,fhc->hnf", law, weights, exact.residual)
+    excess = linear - alpha * np.einsum("hc,nhc->hn", law, weights**2)[..., None]
+    idle = own & (np.arange(len(exact.d))[:, None] != exact.policy_of)
+    return np.asarray(np.where(idle, -np.inf, excess))
 
 
 def population_mabo(

@@ -141,7 +141,7 @@ class DeterministicPolicy(Frozen):
 
     def stages(self, horizon: int) -> Float[np.ndarray, "H S A"]:
         """Return the probabilities as an [H, S, A] array; a stationary policy repeats at each stage."""
-        return Policy(self.probabilities).stages(horizon)
+        return Policy.trusted(self.probabilities).stages(horizon)
 
     def __repr__(self) -> str:
         return f"DeterministicPolicy(shape={self.actions.shape}, n_actions={self.n_actions})"

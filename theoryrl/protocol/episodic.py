@@ -215,8 +215,11 @@ class EpisodicProblem:
     def from_candidates(cls, model: CandidateMDP, key: str) -> EpisodicProblem:
         """Return the problem of a `CandidateMDP`; rewards are observed, not known.
 
-        Warns if no candidate function is Q*, which every theorem assumes.
+        Warns if no candidate function is Q*, which every theorem assumes, or no candidate model is the
+        truth, so that weights made from them need not hold the true ratios.
         """
+        if model.hypotheses.models.index(model.mdp) is None:
+            warnings.warn(f"{key}: no candidate model is the true one", stacklevel=2)
         error = np.abs(model.hypotheses.functions.Q - backward_induction(model.mdp).action_values)
         if error.max(axis=(1, 2, 3)).min() > REALIZED:
             warnings.warn(f"{key}: no candidate function is the optimal one", stacklevel=2)

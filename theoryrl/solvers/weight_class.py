@@ -14,12 +14,20 @@ functions and the number n_i of rounds in which policy i was played, t - 1 = sum
     the same for every candidate model;
 ``self``
     the same, but a function is confronted with the weights of its own greedy policy only: a relaxation,
-    whose version space is larger and whose regret bound is the same.
+    whose version space is larger and whose regret bound is the same;
+``tuples``
+    the mixtures ``1 / ((w^1 + ... + w^t) / t)`` of single ratios ``w^s = d^s / d^pi`` of one model, at the
+    tuple of policies that were played: the same weights as ``models``, as members of the paper's class of
+    all tuples, and counted as it counts them;
+``signed``
+    the differences of two functions, clipped from both sides: with them the version spaces are those of
+    squared Bellman errors.
 
 **Counting.** A count vector of N entries with sum at most T - 1 is one of ``binomial(T - 1 + N, N)``, so the
 class that the slices are taken from has that many times N (times the number of models) members, and its
 logarithm is what the confidence radius must pay for: weights that depend on the data through the counts
-are legal only because of it, and log N alone would not be.
+are legal only because of it, and log N alone would not be. The class of all tuples of the W single ratios
+has at most ``(2 W)^T`` members, whose logarithm grows with T and not with log T.
 
 Source: Amortila, Foster, Jiang, Sekhari and Xie (2024), section 2 and appendix B; the computable modes are
 ours.
@@ -46,7 +54,9 @@ from theoryrl.models._validation import check_choice, check_count, check_flag, c
 from theoryrl.solvers.coefficients.ratios import density_ratio, measure_array
 from theoryrl.solvers.episodic.planning import backward_induction, occupancy_measure
 
-MODES = ("models", "mixture", "self", "full")
+MODES = ("models", "mixture", "self", "full", "tuples", "signed")
+LISTED = ("full", "signed")
+"""Modes whose weights do not depend on the rounds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +66,7 @@ class WeightClass(Frozen):
     Parameters
     ----------
     mode
-        One of ``"full"``, ``"mixture"``, ``"self"``, ``"models"``; see the module.
+        One of `MODES`; see the module.
     occupancies
         ``d[m, n, h, s, a]`` of policy n in model m: shape [M, N, H, S, A]; each stage sums to one.
     policy_of
@@ -64,7 +74,8 @@ class WeightClass(Frozen):
     oracle
         Whether the occupancies were computed with the true model.
     listed
-        For an explicit list: weights ``w[k, h, s, a] >= 0``, infinity allowed: shape [W, H, S, A].
+        For an explicit list: weights ``w[k, h, s, a] >= 0`` (of any sign in mode ``"signed"``), infinity
+        allowed: shape [W, H, S, A].
 
     Raises
     ------
@@ -99,11 +110,13 @@ class WeightClass(Frozen):
         object.__setattr__(self, "listed", self._checked_list())
 
     def _checked_list(self) -> np.ndarray | None:
-        if self.mode != "full":
+        if self.mode not in LISTED:
             if self.listed is not None:
-                raise ValueError(f"listed weights need mode 'full'; got {self.mode!r}")
+                raise ValueError(f"listed weights need mode 'full' or 'signed'; got {self.mode!r}")
             return None
         if self.listed is None:
+            if self.mode == "signed":
+                raise ValueError("mode 'signed' needs listed weights; got None")
             M, N = self.occupancies.shape[:2]
             check_memory("weights", M * N * N, *self.shape)
             pairs = density_ratio(self.occupancies[:, :, None], self.occupancies[:, None])
@@ -112,10 +125,11 @@ class WeightClass(Frozen):
         if listed.ndim != 4 or listed.shape[1:] != self.shape or not len(listed):
             raise ValueError(f"listed must have shape (W, {', '.join(map(str, self.shape))}), W >= 1; "
                              f"got shape {listed.shape}")  # fmt: skip
-        bad = ~(listed >= 0)
+        bad = np.isnan(listed) if self.mode == "signed" else ~(listed >= 0)
         if bad.any():
             index = [int(i) for i in np.argwhere(bad)[0]]
-            raise ValueError(f"listed{index} must not be negative; got {float(listed[tuple(index)])!r}")
+            wish = "be a number" if self.mode == "signed" else "not be negative"
+            raise ValueError(f"listed{index} must {wish}; got {float(listed[tuple(index)])!r}")
         listed.setflags(write=False)
         return listed
 
@@ -127,7 +141,14 @@ class WeightClass(Frozen):
         mode: str = "models",
         oracle: bool = False,
     ) -> WeightClass:
-        """Return the class of the greedy policies of `functions` in the candidate models."""
+        """Return the class of the greedy policies of `functions` in the candidate models.
+
+        In mode ``"signed"`` it holds the differences of the functions, and the models play no part.
+        """
+        if mode == "signed":
+            Q = functions.Q
+            check_memory("weights", len(Q) ** 2, *Q.shape[1:])
+            return cls.explicit((Q[:, None] - Q).reshape(-1, *Q.shape[1:]), functions, oracle, "signed")
         actions, policy_of = distinct_policies(functions)
         A = functions.n_actions
         shape = (len(models), len(actions), *models.r.shape[1:])
@@ -141,12 +162,14 @@ class WeightClass(Frozen):
         return cls(mode, d, policy_of, oracle)
 
     @classmethod
-    def explicit(cls, weights: Any, functions: FiniteFunctionClass, oracle: bool = False) -> WeightClass:
-        """Return the class of the listed weights [W, H, S, A], whatever they are."""
+    def explicit(
+        cls, weights: Any, functions: FiniteFunctionClass, oracle: bool = False, mode: str = "full"
+    ) -> WeightClass:
+        """Return the class of the listed weights [W, H, S, A], non-negative unless the mode is `signed`."""
         H, S, A = functions.Q.shape[1:]
         actions, policy_of = distinct_policies(functions)
         unused = np.full((1, len(actions), H, S, A), 1 / (S * A))
-        return cls("full", unused, policy_of, oracle, np.asarray(weights, dtype=np.float64))
+        return cls(mode, unused, policy_of, oracle, np.asarray(weights, dtype=np.float64))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -164,6 +187,9 @@ class WeightClass(Frozen):
         check_count("rounds", rounds)
         if self.listed is not None:
             return math.log(len(self.listed))
+        if self.mode == "tuples":
+            M, N = self.occupancies.shape[:2]
+            return rounds * math.log(2 * M * N**2)
         return math.log(len(self.occupancies)) + mixture_log_size(self.n_policies, rounds)
 
     def played(self, counts: Int[np.ndarray, " N"]) -> Float[np.ndarray, "M H S A"]:

@@ -119,6 +119,17 @@ THEOREMS = (
         bound=lambda case: case.right,
     ),
     Theorem(
+        key="glow.tuples",
+        statement="The weights of the counts are mixtures of single ratios, at the tuple that was played.",
+        source="Equation (34) and Theorem 3.2; " + _PAGE + ", weight classes",
+        kind=Kind.IDENTITY,
+        mark=Mark.PAPER,
+        tolerance=_EXACT,
+        evidence=ratios.tuple_mixtures,
+        measured=lambda case: case.left,
+        bound=lambda case: case.right,
+    ),
+    Theorem(
         key="glow.scaled-weights",
         statement="On the grid of multiples a defect is refuted by at least 8/9 of epsilon^2 / (4 alpha_t).",
         source=_PAGE + ", weight classes",

@@ -161,4 +161,8 @@ def _cumulative_policy(policy: MarkovPolicy | MixturePolicy, horizon: int) -> tu
     if isinstance(policy, MixturePolicy):
         tables = np.stack([cumulative(component.stages(horizon)) for component in policy.policies])
         return tables, cumulative(policy.weights)
+    if isinstance(policy, DeterministicPolicy) and policy.horizon == horizon:
+        # What `cumulative` makes of a row with a single one.
+        reached = np.arange(policy.n_actions) >= policy.actions[..., None]
+        return np.where(reached, 2.0, 0.0)[None], _ONE
     return cumulative(policy.stages(horizon))[None], _ONE

@@ -247,6 +247,26 @@ def weight_counts(scope: Scope) -> Iterator[Sides]:
         yield Sides(f"N={N}, T={T}", np.array(mixture_log_size(N, T)), np.array(math.log(N * vectors)))
 
 
+def tuple_mixtures(
+    scope: Scope, mean: Callable[..., np.ndarray] = lambda ratios: 1 / ratios.mean(axis=0)
+) -> Iterator[Sides]:
+    """Yield ``1 / mean(w^1, ..., w^t)`` of single ratios at the tuple of a run, and its weights.
+
+    Only pairs that the policy or the data visit matter.
+    """
+    rng = np.random.default_rng([scope.seed, 106])
+    for index in range(scope.pick(60, 600)):
+        mdp, N = random_model(rng), int(rng.integers(1, 6))
+        d = occupancy_measures(mdp, random_policies(rng, mdp, N))
+        played, pi = rng.integers(N, size=int(rng.integers(1, 40))), int(rng.integers(N))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = mean(density_ratio(d[[*played, pi]], d[pi]))
+        counts = np.bincount(played, minlength=N)
+        weights = WeightClass("tuples", d[None], np.arange(N)).mixtures(counts)[0, pi]
+        seen = d[pi] + np.einsum("n,nhsa->hsa", counts, d) > 0
+        yield Sides(f"{index}", ratios[seen], weights[seen])
+
+
 def scaled_weights(scope: Scope) -> Iterator[Sides]:
     """Yield 8/9 of the largest refutation of a defect by any multiple of w = 1, and that on GLOW's grid."""
     problem = as_problem(incomplete_class())

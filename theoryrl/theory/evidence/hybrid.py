@@ -111,6 +111,18 @@ def directed_risks(objective: Objective = population_mabo) -> Iterator[MaboRisk]
         yield mabo_risk(f"defect {epsilon:.3g}", close, np.array([[0.1, 0.9]]), 100.0, 1.0, objective)
 
 
+def attained_risks(scope: Scope, objective: Objective = population_mabo) -> Iterator[MaboRisk]:
+    """Yield two arms, data that rarely show the wrong one, and a function that wrongly calls them equal.
+
+    With mu = 1 / a at that arm and c = a^2 its objective is that of Q* (up to a tie) if it promises
+    ``(a - 2) / (a - 1)``, which is its risk too.
+    """
+    for a in (10.0, 30.0, 100.0, 300.0, 1000.0):
+        x = (a - 2) / (a - 1)
+        exact = _arms([0.0, x], [[0.0, x], [x, x]])
+        yield mabo_risk(f"a={a:g}", exact, np.array([[1 / a, 1 - 1 / a]]), a**2, a, objective)
+
+
 def _arms(r: list[float], functions: Any) -> Expectations:
     mdp = EpisodicMDP(np.ones((1, 1, 2, 1)), np.array(r).reshape(1, 1, 2), np.ones(1))
     return Expectations.of(mdp, FiniteFunctionClass(np.array(functions).reshape(-1, 1, 1, 2)))

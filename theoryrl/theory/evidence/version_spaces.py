@@ -130,7 +130,7 @@ class GlowAudit:
         assert problem.hypotheses is not None
         self.exact = Expectations.of(problem.mdp, problem.hypotheses.functions)
         self.learner = learner
-        A, B = learner.pair.slack or (0.0, 1.0)
+        A, B = learner.slack or (0.0, 1.0)
         self.A, self.B = A, B
 
     def __call__(
@@ -245,6 +245,8 @@ def sampled_runs(scope: Scope, make: Callable[..., GLOW] = GLOW) -> Iterator[Glo
             make(weights="self", episodes=1000, gamma=1.0, constants="sharp", scales=4, ties="last"),
             30,
         ),
+        # Theorem 3.2: K = 2 T log(6 |F| |W| H T / delta) = 211 for 8 single ratios.
+        "refutable, tuples": (incomplete_class(), make(weights="tuples", episodes=211, ties="last"), 10),
     }
     for name, (model, learner, rounds) in groups.items():
         for _ in range(number):
