@@ -42,6 +42,17 @@ def test_a_design_after_one_step_still_has_a_true_bound():
     assert found.gap > 1e-4 * found.smooth
 
 
+def test_no_weight_of_a_policy_that_alone_sees_a_cell_is_lost():
+    """A cell without data may have one policy to see it; a step must not round its weight away or below zero."""
+    for seed in (1, 14, 53):
+        rng = np.random.default_rng([seed, 71])
+        mdp, policies, _ = random_task(seed, H=2)
+        N = rng.integers(0, 3, mdp.r.shape) * 10.0 ** rng.integers(0, 6) * rng.random(mdp.r.shape)
+        exact = offline_to_online_coefficient(mdp, policies, 0.1, 100.0, N)
+        found = frank_wolfe_design(mdp, policies, 0.1, 100.0, N)
+        assert exact.lower <= found.value <= exact.upper * (1 + CLOSE)
+
+
 def test_the_gradient_is_that_of_the_smoothed_error():
     mdp, policies, N = random_task(5)
     network, errors, limits = design_errors(mdp, policies, 0.1, N)

@@ -38,7 +38,7 @@ SHARPNESS = (30.0, 300.0, 3000.0, 30000.0)
 """eta of each level."""
 
 GONE = 1e-13
-"""Weight in a mixture that counts as none; what is lost with it is put back by scaling to one."""
+"""Weight in a mixture that counts as none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,15 +143,20 @@ def _best_weights(
         falling = d < 0
         t = float(np.min(-weights[falling] / d[falling], initial=1.0))
         # A step to the boundary may leave a cell that must be seen without any visit: F is infinite there.
-        while t > 1e-12 and not _value(errors, limits, (weights + t * d) @ vertices, rate) < (
+        while t > 1e-12 and not _value(errors, limits, _mixture(weights + t * d) @ vertices, rate) < (
             at.smooth + 1e-4 * t * float(g @ d)
         ):
             t /= 2
         if t <= 1e-12:
             break
-        weights = np.maximum(weights + t * d, 0.0)
-        weights = np.where(weights > GONE, weights, 0.0) / weights[weights > GONE].sum()
+        weights = _mixture(weights + t * d)
     return weights
+
+
+def _mixture(weights: np.ndarray) -> np.ndarray:
+    """Return weights on the simplex: without those that rounding has left, or has made negative."""
+    kept = np.where(weights > GONE, weights, 0.0)
+    return np.asarray(kept / kept.sum())
 
 
 def _simplex_newton(hessian: np.ndarray, g: np.ndarray, weights: np.ndarray) -> np.ndarray:
