@@ -43,7 +43,7 @@ def test_a_design_after_one_step_still_has_a_true_bound():
 
 
 def test_no_weight_of_a_policy_that_alone_sees_a_cell_is_lost():
-    """A cell without data may have one policy to see it; a step must not round its weight away or below zero."""
+    """Where one policy alone sees a cell without data, rounding must not make its weight zero or negative."""
     for seed in (1, 14, 53):
         rng = np.random.default_rng([seed, 71])
         mdp, policies, _ = random_task(seed, H=2)
