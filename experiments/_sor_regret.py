@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 from _parts import Part, Setting
-from _plots import mean_sd, outside_legend, panels
+from _plots import log_points, mean_sd, outside_legend, panels
 from _sor_shared import EPS, STYLE
 
 from theoryrl import LossTable, Study, play
 from theoryrl.instances import alternating_laplacian, bernoulli_bandit, shifting_levels
 from theoryrl.learners import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
 from theoryrl.protocol import BanditProblem, relaxation_table
-from theoryrl.theory import slope_interval
+from theoryrl.theory import least_mean, slope_interval
 from theoryrl.theory.evidence.relaxation_bandits import (
     betas_of,
     largest_count,
@@ -152,3 +152,44 @@ def bandits(setting: Setting) -> Part:
         rows.append([who, *(mean_sd(x) for x in final.values())])
         numbers[who] = {n: x.tolist() for n, x in final.items()}
     return Part(figure, [f"regret after T = {rounds:,}", *problems], rows, numbers)
+
+
+def levels(setting: Setting) -> Part:
+    """Whether the rules for independent rewards break the bound of Tsallis-INF on losses whose level shifts.
+
+    UCB1 and KL-UCB draw nothing: one run each says it. The expected regret of Thompson sampling is bounded
+    from below; number of runs and confidence were fixed before any was seen. No regret is negative here.
+    """
+    T, seeds = setting.scope.pick((2000, 4), (1_000_000, 100))
+    runs = {
+        "UCB1": (UCB1(), 1),
+        "KL-UCB": (KLUCB(), 1),
+        "Thompson": (ThompsonSampling(), seeds),
+        "Tsallis-INF": (TsallisINF(), min(seeds, 20)),
+    }
+    jobs = [(x, T, range(s, n, 10)) for x, n in runs.values() for s in range(min(n, 10))]
+    curves = setting.map(level_runs, jobs)
+    points = log_points(T)
+    figure, (ax,) = panels(1, 1, width=5.2)
+    bound = normalised_bound(10, T, "anytime")
+    rows, numbers = [], dict[str, Any]({"T": T, "bound": bound})
+    for who, (learner, n) in runs.items():
+        mine = np.concatenate([c for c, job in zip(curves, jobs, strict=True) if job[0] is learner])
+        ax.plot(points, mine.mean(axis=0), color=STYLE[who][0], linestyle=STYLE[who][1], label=who)
+        final = mine[:, -1]
+        least = float(final[0]) if n == 1 else least_mean(final, 1e-6)
+        rows.append([who, str(n), mean_sd(final), f"{least:,.0f}"])
+        numbers[who] = {"regret": final.tolist(), "least": least}
+    limits = [normalised_bound(10, int(t), "anytime") for t in points]
+    ax.plot(points, limits, color="black", linestyle=":", label="4 √(dT) − 2 √T")
+    ax.set(xlabel="T", ylabel="mean regret", xscale="log", yscale="log", ylim=(1, None))
+    outside_legend(figure, ax, 3)
+    rows.append(["bound of Tsallis-INF", "", f"{bound:,.0f}", ""])
+    header = [f"regret after T = {T:,}", "runs", "mean ± sd", "the expected regret is at least"]
+    return Part(figure, header, rows, numbers)
+
+
+def level_runs(learner: Any, T: int, seeds: range) -> np.ndarray:
+    """Return the regret of each run at `log_points`: shape [seeds, points]."""
+    problem = BanditProblem(shifting_levels(rounds=T), "levels")
+    return np.array([play(problem, learner, T, seed).regret[log_points(T) - 1] for seed in seeds])

@@ -19,7 +19,7 @@ from _parts import Part, Setting, run
 from _sor_clock import clock
 from _sor_counts import degenerate, preconditioner, surrogate
 from _sor_heat import heat, tuner
-from _sor_regret import bandits, regret, theorem
+from _sor_regret import bandits, levels, regret, theorem
 from _sor_shifts import comparison, contexts, gallery
 
 PARTS: dict[str, Callable[[Setting], Part]] = {
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[Setting], Part]] = {
     "regret": regret,
     "theorem": theorem,
     "bandits": bandits,
+    "levels": levels,
     "degenerate": degenerate,
 }
 if find_spec("pyamg"):

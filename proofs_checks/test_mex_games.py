@@ -17,7 +17,7 @@ import pytest
 
 from theoryrl.learners import MEXGame
 from theoryrl.learners.mex_games import decide
-from theoryrl.models import CandidateGame, FiniteGameClass, Policy
+from theoryrl.models import CandidateGame, FiniteGameClass, Policy, ZeroSumMarkovGame
 from theoryrl.protocol import FixedOpponent
 from theoryrl.theory import Scope, Verdict, check
 from theoryrl.theory.evidence import game_lemmas, games
@@ -208,11 +208,14 @@ def test_an_equilibrium_or_a_response_that_is_none_is_caught() -> None:
         mu[..., 0] = 1.0
         return mu, nu
 
+    def swapped(game: Any) -> tuple[np.ndarray, np.ndarray]:
+        return game_lemmas.solved(ZeroSumMarkovGame(game.P, 1 - game.r, game.rho))
+
     def worst(game: Any, mu: np.ndarray) -> Policy:
         H, S, _, B = game.r.shape
         return Policy(np.eye(B)[np.zeros((H, S), dtype=int)])
 
-    for solver in (uniform, first_action):
+    for solver in (uniform, first_action, swapped):
         assert violated("equilibrium", game_lemmas.equilibrium_cases(SCOPE, solver))
         assert violated("optimistic-value", game_lemmas.equilibrium_cases(SCOPE, solver))
     assert violated("best-response", game_lemmas.equilibrium_cases(SCOPE, responder=worst))

@@ -50,9 +50,10 @@ def test_the_readme_counts_the_theorems_of_each_paper(paper):
 
 @pytest.mark.parametrize("paper", list(PAPERS.values()), ids=lambda paper: paper.key)
 def test_a_theorem_that_is_ours_names_a_section_of_the_papers_page(paper):
-    """`source` reads "StepMix page, SECTION": the page has a heading that contains SECTION."""
-    page = (ROOT / "docs" / "papers" / f"{paper.key}.md").read_text()
-    headings = [line.strip("# ").casefold() for line in page.splitlines() if line.startswith("#")]
+    """`source` reads "StepMix page, SECTION": a page of the paper has a heading that contains SECTION."""
+    pages = [page.read_text() for page in (ROOT / "docs" / "papers").glob(f"{paper.key}*.md")]
+    lines = "\n".join(pages).splitlines()
+    headings = [line.strip("# ").casefold() for line in lines if line.startswith("#")]
     for theorem in paper.theorems:
         _, named, section = theorem.source.partition(" page, ")
         if named:

@@ -285,7 +285,7 @@ def test_saving_twice_writes_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("thing", [3, {"P": 1}, np.ones(3), EpisodicMDP])
 def test_what_is_not_a_model_is_not_saved(thing, tmp_path):
-    with pytest.raises(ValueError, match=r"^model must be one of AverageRewardMDP, C"):
+    with pytest.raises(ValueError, match=r"^model must be one of AverageRewardMDP, CandidateGame, "):
         save(thing, tmp_path / "thing.npz")
     assert not list(tmp_path.iterdir())
 

@@ -149,3 +149,11 @@ def test_learners_say_what_they_need():
     with pytest.raises(ValueError, match="candidates have P of shape"):
         MarkovGameProblem(game, candidates=other.candidates)
     assert CandidateGame(other.game, other.candidates).truth == 19
+
+
+def test_what_is_no_opponent_is_refused():
+    game = risky_game().game
+    with pytest.raises(ValueError, match="opponent must be a"):
+        MarkovGameProblem(game, opponent="uniform")
+    with pytest.raises(ValueError, match="policy must be a"):
+        FixedOpponent(game)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from theoryrl.theory.statistics import bounded_mean, clopper_pearson, slope_interval
+from theoryrl.theory.statistics import bounded_mean, clopper_pearson, least_mean, slope_interval
 
 ROUNDING = 1e-9
 """Logarithms below 30 and at most 8 of them, against weights below 10."""
@@ -87,3 +87,33 @@ def test_bounded_mean_is_wide_for_few_samples_and_sharp_for_many():
     assert few.high - few.low > 1
     assert many.high - many.low < 0.02
     assert many.estimate == pytest.approx(0.5)
+
+
+def test_the_least_mean_takes_the_largest_samples_for_naught():
+    """With N = 8 and alpha = exp(-1) every tail loses 1/4, two samples of eight."""
+    samples = np.array([5.0, 1.0, 2.0, 3.0, 4.0, 1.0, 1e9, 6.0])
+    expected = (1 + 1 + 2 + 3 + 4 + 5) / 8
+    assert least_mean(samples, math.exp(-1)) == pytest.approx(expected, rel=1e-12)
+    assert least_mean(samples, math.exp(-16)) == 0
+
+
+def test_the_least_mean_is_above_the_mean_as_seldom_as_it_says():
+    """2000 experiments of 20 samples that are 0 or 1; exact binomial test, false alarm 1e-6."""
+    rng, alpha = np.random.default_rng(2), 0.1
+    for chance in (0.1, 0.5, 0.9):
+        wrong = sum(least_mean((rng.random(20) < chance).astype(float), alpha) > chance for _ in range(2000))
+        assert stats.binom.sf(wrong - 1, 2000, alpha) > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("samples", "alpha", "message"),
+    [
+        ([1.0, -2.0], 0.1, r"samples must not be negative; got -2\.0"),
+        ([1.0, math.nan], 0.1, "samples must not be negative; got nan"),
+        ([1.0], 0.6, r"alpha must be at most 1/2; got 0\.6"),
+        ([], 0.1, "number of samples"),
+    ],
+)
+def test_the_least_mean_names_what_is_wrong(samples, alpha, message):
+    with pytest.raises(ValueError, match=message):
+        least_mean(np.array(samples), alpha)

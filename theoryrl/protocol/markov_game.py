@@ -177,6 +177,8 @@ class MarkovGameProblem(Frozen):
         if self.candidates is not None:
             check_type("candidates", self.candidates, FiniteGameClass)
             check_candidates(self.game, self.candidates)
+        if self.opponent is not None:
+            check_type("opponent", self.opponent, Opponent)
 
     @classmethod
     def from_candidates(

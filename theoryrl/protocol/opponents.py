@@ -12,8 +12,14 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from theoryrl.models import FiniteMemoryPolicy, MarkovPolicy, Policy, ZeroSumMarkovGame
-from theoryrl.models._validation import check_count
+from theoryrl.models import (
+    DeterministicPolicy,
+    FiniteMemoryPolicy,
+    MarkovPolicy,
+    Policy,
+    ZeroSumMarkovGame,
+)
+from theoryrl.models._validation import check_count, check_type
 from theoryrl.solvers.markov_game import best_response
 from theoryrl.solvers.markov_game.evaluation import Opponent as OpponentPolicy
 
@@ -48,6 +54,10 @@ class FixedOpponent:
     """Plays the same policy in every episode; without one, uniformly at random."""
 
     policy: MarkovPolicy | FiniteMemoryPolicy | None = None
+
+    def __post_init__(self) -> None:
+        if self.policy is not None:
+            check_type("policy", self.policy, Policy, DeterministicPolicy, FiniteMemoryPolicy)
 
     def respond(
         self, game: ZeroSumMarkovGame, mu: Float[np.ndarray, "H S A"], past: GamePast

@@ -36,7 +36,7 @@ from theoryrl.theory.core import (
     Verdict,
     credentials,
 )
-from theoryrl.theory.statistics import clopper_pearson, slope_interval
+from theoryrl.theory.statistics import clopper_pearson, least_mean, slope_interval
 
 PROFILES = ("quick", "full")
 
@@ -140,6 +140,7 @@ __all__ = [
     "check",
     "clopper_pearson",
     "credentials",
+    "least_mean",
     "select",
     "slope_interval",
     "verify",

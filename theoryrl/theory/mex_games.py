@@ -241,7 +241,7 @@ GAMES: tuple[Theorem, ...] = (
     Theorem(
         key="mex.games-regret",
         statement="With probability 1 - delta, Reg(K) <= 2 (sqrt(d H K iota) + 2 sqrt(2) H^2 SAB).",
-        source=_PAGE + ", theorem; rate: Liu et al. (2023), as recalled",
+        source="rate of Liu et al. (2023), as recalled; " + _PAGE + ", theorem",
         kind=Kind.HIGH_PROBABILITY,
         mark=Mark.OURS,
         assumptions=_REALIZABLE,

@@ -201,7 +201,7 @@ THEOREMS: tuple[Theorem, ...] = (
     Theorem(
         key="sor.tsallis-regret",
         statement="With eta = sqrt(8/T) the expected regret is at most 2 K sqrt(2 d T) (here over K T).",
-        source=_PAGE + ", expected regret; the constant is that of Khodak et al. (2024), appendix B",
+        source="the constant of Khodak et al. (2024), appendix B; " + _PAGE + ", expected regret",
         kind=Kind.EXPECTATION,
         mark=Mark.OURS,
         assumptions=_OBLIVIOUS,

@@ -57,6 +57,23 @@ def bounded_mean(samples: Float[np.ndarray, " N"], width: float, alpha: float) -
     return Interval(mean, mean - radius, mean + radius)
 
 
+def least_mean(samples: Float[np.ndarray, " N"], alpha: float) -> float:
+    """Return a lower limit on the mean of a quantity that is never negative, from independent samples.
+
+    ``E X = int P(X > x) dx``, and with probability at least 1 - alpha no tail ``P(X > x)`` is smaller than
+    its share among the samples by more than ``sqrt(log(1/alpha) / (2 N))``. No upper end need be known.
+
+    Source: Anderson (1969); Massart (1990), Corollary 1, for the constant (alpha <= 1/2).
+    """
+    n = check_count("number of samples", len(samples))
+    if check_fraction("alpha", alpha) > 0.5:
+        raise ValueError(f"alpha must be at most 1/2; got {alpha!r}")
+    if not (np.asarray(samples) >= 0).all():
+        raise ValueError(f"samples must not be negative; got {float(np.min(samples))!r}")
+    tails = np.arange(n, 0, -1) / n - math.sqrt(math.log(1 / alpha) / (2 * n))
+    return float(np.diff(np.sort(samples), prepend=0.0) @ np.maximum(tails, 0.0))
+
+
 def log_log_slope(x: Float[np.ndarray, " X"], y: Float[np.ndarray, " X"]) -> float:
     """Return the least-squares slope of log y on log x."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])

@@ -1,6 +1,8 @@
 """Markov games: equilibria inside their certificate, responses that nobody beats, values by enumeration."""
 
+import inspect
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from theoryrl.models import (
     ZeroSumMarkovGame,
 )
 from theoryrl.solvers import backward_induction, policy_value
+from theoryrl.solvers.average.bias_optimal import solve_fractions
 from theoryrl.solvers.episodic import Simulator
 from theoryrl.solvers.markov_game import (
     GameSimulator,
@@ -36,7 +39,7 @@ from theoryrl.solvers.markov_game import (
     small_matrix_game,
 )
 from theoryrl.solvers.markov_game._kernels import PIVOT
-from theoryrl.solvers.markov_game.evaluation import guaranteed_value
+from theoryrl.solvers.markov_game.evaluation import guaranteed_value, stages_of
 from theoryrl.solvers.preference import matrix_game_equilibrium
 
 seeds = st.integers(0, 2**32 - 1)
@@ -89,6 +92,49 @@ def test_the_simplex_method_closes_the_gap_of_every_matrix_game(seed, n, m, kind
         assert theirs.lower <= solution.upper
     assert solution.row.min() >= 0
     assert abs(solution.row.sum() - 1) <= ROUNDING
+
+
+def exact_value(M):
+    """The value in fractions: some square part of M has equalising strategies that are optimal in M."""
+    M = [[Fraction(float(x)) for x in row] for row in M]
+    n, m = len(M), len(M[0])
+    for k in range(1, min(n, m) + 1):
+        squares = itertools.product(itertools.combinations(range(n), k), itertools.combinations(range(m), k))
+        for rows, columns in squares:
+            x = equaliser([[M[i][j] for i in rows] for j in columns])
+            y = equaliser([[M[i][j] for j in columns] for i in rows])
+            if x is None or y is None or min(*x[:k], *y[:k]) < 0:
+                continue
+            least = min(sum(p * M[i][j] for p, i in zip(x[:k], rows, strict=True)) for j in range(m))
+            most = max(sum(p * M[i][j] for p, j in zip(y[:k], columns, strict=True)) for i in range(n))
+            if least == most:
+                return least
+    raise AssertionError("every matrix game has a value")
+
+
+def equaliser(rows):
+    """Weights of sum 1 that give every row the same mean, and that mean; None if there is none or several."""
+    k = len(rows)
+    A = [[*row, Fraction(-1)] for row in rows] + [[Fraction(1)] * k + [Fraction(0)]]
+    try:
+        return solve_fractions(A, [Fraction(0)] * k + [Fraction(1)])
+    except StopIteration:  # no pivot
+        return None
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-1074, 2.0**-1060, 2.0**-1022, 1e300, 5e307])
+def test_the_rational_value_is_inside_the_bounds_at_every_scale(scale):
+    """From numbers of which nothing smaller exists to differences of payoffs that overflow."""
+    rng = np.random.default_rng(0)
+    for _ in range(120):
+        M = rng.integers(-3, 4, rng.integers(1, 5, 2)) * scale
+        if rng.integers(2):
+            M = M[rng.integers(0, len(M), len(M))]
+        solution = small_matrix_game(MatrixGame(M))
+        lower, value, upper = float(solution.lower), float(solution.value), float(solution.upper)
+        assert Fraction(lower) <= exact_value(M) <= Fraction(upper)
+        assert lower <= value <= upper
+        assert upper / scale - lower / scale <= (20.0 if scale < 1e-300 else 1e-12)
 
 
 def test_of_several_saddle_points_the_one_of_lowest_indices_is_taken():
@@ -249,3 +295,16 @@ def test_policies_of_wrong_sizes_are_refused():
     wrong = FiniteMemoryPolicy.forgetful(Policy.uniform(S, B), A + 1, H)
     with pytest.raises(ValueError, match=r"policy has \(H, S, A, B\)"):
         pair_value(game, Policy.uniform(S, A), wrong)
+
+
+def test_what_is_no_game_or_no_policy_is_refused():
+    """Without the tests' own type checks, which would see it first."""
+    game = random_game(1)
+    for solver in (markov_game_equilibrium, small_matrix_game):
+        with pytest.raises(ValueError, match="game must be a"):
+            inspect.unwrap(solver)(np.eye(2))
+    with pytest.raises(ValueError, match="policy must be a"):
+        inspect.unwrap(stages_of)(game, np.eye(2), "max")
+    games = FiniteGameClass(game.P[None], game.r, game.rho)
+    with pytest.raises(ValueError, match="mu must have shape"):
+        inspect.unwrap(best_responses)(games, np.ones((game.horizon, game.n_states, game.n_actions + 1)))

@@ -163,3 +163,42 @@ def test_rare_ends_and_near_decompositions_are_proven_or_said_not_to_be(method):
         P[0, 0, 0], P[0, 0, 1], P[1, 0, 1] = 1 - 2.0**-k, 2.0**-k, 1.0
         solution = attempt(method, TotalRewardMDP(P, [[-1.0], [0.0]]))
         assert solution.lower[0] <= -(2.0**k) <= solution.upper[0]
+
+
+def signed_walk(rng, S):
+    """Steps to one of two next states, most of which cost something; the last state is the end."""
+    P = np.zeros((S, 2, S))
+    for s in range(S):
+        P[s, 0, min(s + 1, S - 1)] = P[s, 1, min(s + 2, S - 1)] = 0.75
+        P[s, :, max(s - 1, 0)] += 0.25
+    P[-1] = np.eye(S)[-1]
+    r = rng.random((S, 2)) - 0.9
+    r[-1] = 0.0
+    return TotalRewardMDP(P, r)
+
+
+@pytest.mark.parametrize("max_sweeps", [1, 10, 100_000])
+def test_too_few_sweeps_do_not_make_rewards_of_both_signs_meaningless(max_sweeps):
+    """The optimistic method may stop before it has guessed an upper end: that refutes nothing."""
+    rng = np.random.default_rng(1)
+    for S in (2, 3, 8, 30):
+        mdp = signed_walk(rng, S)
+        reference = total.policy_iteration(mdp)
+        try:
+            found = total.optimistic_value_iteration(mdp, max_sweeps=max_sweeps)
+        except NotConvergedError as stopped:
+            assert max_sweeps < 100_000
+            found = stopped.solution
+        assert (found.lower <= reference.upper).all()
+        assert (reference.lower <= found.upper).all()
+        assert np.isfinite(found.upper).all()
+
+
+def test_the_optimistic_method_solves_a_corridor_whose_values_are_exact_before_a_guess_is_proven():
+    """The lower end stands still after S sweeps, and half a step at a time no guess gets through S states."""
+    rng, S = np.random.default_rng(0), 30
+    for _ in range(5):
+        P, r = np.eye(S)[np.minimum(np.arange(1, S + 1), S - 1)][:, None], rng.random((S, 1)) - 0.5
+        r[-1] = 0.0
+        found = total.optimistic_value_iteration(TotalRewardMDP(P, r), 1e-9)
+        np.testing.assert_allclose(found.value, np.cumsum(r[::-1])[::-1], atol=2e-9)

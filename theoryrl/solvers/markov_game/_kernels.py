@@ -59,10 +59,11 @@ def matrix_game(M, row, column):
     if saddle_point(M, row, column):
         return 0
     low, high = M.min(), M.max()
+    half = 1.0 if high - low < np.inf else 0.5
     T = np.zeros((n + 1, m + n + 1))
     for i in range(n):
         for j in range(m):
-            T[i, j] = 1.0 + (M[i, j] - low) / (high - low)
+            T[i, j] = 1.0 + (half * M[i, j] - half * low) / (half * high - half * low)
         T[i, m + i] = 1.0
         T[i, m + n] = 1.0
     T[n, :m] = -1.0

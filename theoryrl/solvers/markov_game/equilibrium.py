@@ -14,11 +14,12 @@ import numpy as np
 from jaxtyping import Float
 
 from theoryrl.models import MatrixGame, Policy, PolicyPair, ZeroSumMarkovGame
-from theoryrl.models._validation import check_choice
+from theoryrl.models._validation import check_choice, check_type
 from theoryrl.solvers.markov_game import _kernels
 from theoryrl.solvers.markov_game.evaluation import best_response
 from theoryrl.solvers.preference import MatrixGameSolution, matrix_game_equilibrium
-from theoryrl.solvers.solution import Solution, rounding_unit
+from theoryrl.solvers.preference.winner import guarantees
+from theoryrl.solvers.solution import Solution
 
 METHODS = ("simplex", "linear-program")
 
@@ -73,6 +74,7 @@ def markov_game_equilibrium(game: ZeroSumMarkovGame, method: str = "simplex") ->
     -----
     Source: Shapley (1953); Filar and Vrieze (1997), section 4.3, for a finite horizon.
     """
+    check_type("game", game, ZeroSumMarkovGame)
     check_choice("method", method, METHODS)
     mu, nu, Q, pivots = by_simplex(game) if method == "simplex" else by_programs(game)
     pair = PolicyPair(mu, nu)
@@ -131,13 +133,13 @@ def small_matrix_game(game: MatrixGame) -> MatrixGameSolution:
         The bounds are what the two strategies, evaluated exactly, guarantee; rounding included. Numbers
         that defeat the method show in the gap; `matrix_game_equilibrium` uses HiGHS.
     """
+    check_type("game", game, MatrixGame)
     M = game.payoff
     row, column = np.empty(M.shape[0]), np.empty(M.shape[1])
     pivots = _kernels.matrix_game(M, row, column)
-    unit = rounding_unit(max(M.shape) + 2) * float(np.abs(M).max())
-    lower, upper = float((row @ M).min()) - unit, float((M @ column).max()) + unit
+    lower, upper = guarantees(M, row, column)
     return MatrixGameSolution(
-        value=np.array((lower + upper) / 2),
+        value=np.array(lower / 2 + upper / 2),
         policy=Policy(row[None]),
         lower=np.array(lower),
         upper=np.array(upper),

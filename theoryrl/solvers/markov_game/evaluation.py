@@ -28,7 +28,7 @@ from theoryrl.models import (
     Policy,
     ZeroSumMarkovGame,
 )
-from theoryrl.models._validation import ROW_SUM_TOLERANCE, check_choice
+from theoryrl.models._validation import ROW_SUM_TOLERANCE, check_choice, check_type, real_array
 from theoryrl.solvers.episodic import occupancy_measure
 from theoryrl.solvers.solution import Solution, rounding_unit
 
@@ -133,7 +133,8 @@ class Responses(NamedTuple):
 
 def best_responses(games: FiniteGameClass, mu: Float[np.ndarray, "H S A"]) -> Responses:
     """Return the best response to `mu` in every candidate game, all at once."""
-    M, H, S, _, B, _ = games.P.shape
+    M, H, S, A, B, _ = games.P.shape
+    mu = real_array("mu", mu, (H, S, A))
     V, nu = np.zeros((M, H + 1, S)), np.empty((M, H, S, B))
     for h in range(H - 1, -1, -1):
         Q = games.r[h] + np.einsum("msabt,mt->msab", games.P[:, h], V[:, h + 1])
@@ -155,7 +156,7 @@ def seen_by(
 def rounding_of_values(game: ZeroSumMarkovGame, V: Float[np.ndarray, "H1 S"]) -> Float[np.ndarray, " H"]:
     """Bound the rounding of a recursion through both players' actions, whose values are V, at every stage."""
     H, S, A, B = game.r.shape
-    unit = rounding_unit(S + A + B + 4)
+    unit = rounding_unit(S + 2 * (A + B) + 4)  # a policy was divided by its sum before it was averaged over
     error = np.zeros(H + 1)
     for h in range(H - 1, -1, -1):
         scale = float(np.abs(game.r[h]).max() + np.abs(V[h + 1]).max())
@@ -236,6 +237,8 @@ def joint_policy(game: ZeroSumMarkovGame, mu: MarkovPolicy, nu: Opponent) -> Pol
 
 def stages_of(game: ZeroSumMarkovGame, policy: MarkovPolicy, player: str) -> Float[np.ndarray, "H S K"]:
     """Return the probabilities of a player's policy at every stage; raise if its sizes are not the game's."""
+    check_type("game", game, ZeroSumMarkovGame)
+    check_type("policy", policy, Policy, DeterministicPolicy)
     n = game.n_actions if player == "max" else game.n_opponent_actions
     if (policy.n_states, policy.n_actions) != (game.n_states, n):
         raise ValueError(

@@ -41,6 +41,9 @@ KERNEL = 1e-10
 ENTROPY = 1e-5
 """Difference of entropy that counts as none: what HiGHS's tolerance of 1e-7 may lend a winner."""
 
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
+"""Rounding of a product whose result is not a normal number."""
+
 LEAST_SHARE = 1e-10
 """A smaller share in the solution on a support means that the support is too large."""
 
@@ -144,14 +147,12 @@ def matrix_game_equilibrium(game: MatrixGame) -> MatrixGameSolution:
         If HiGHS does not report optimality.
     """
     M = game.payoff
-    n, m = M.shape
     row, pivots, prices = _maximin(M)
     column = np.maximum(prices, 0.0)
     column = column / column.sum()
-    rounding = rounding_unit(max(n, m) + 2) * float(np.abs(M).max())
-    lower, upper = float((row @ M).min()) - rounding, float((M @ column).max()) + rounding
+    lower, upper = guarantees(M, row, column)
     return MatrixGameSolution(
-        value=np.array((lower + upper) / 2),
+        value=np.array(lower / 2 + upper / 2),
         policy=Policy(row[None]),
         lower=np.array(lower),
         upper=np.array(upper),
@@ -160,6 +161,19 @@ def matrix_game_equilibrium(game: MatrixGame) -> MatrixGameSolution:
         row=row,
         column=column,
     )
+
+
+def guarantees(
+    M: Float[np.ndarray, "n m"], row: Float[np.ndarray, " n"], column: Float[np.ndarray, " m"]
+) -> tuple[float, float]:
+    """Return bounds on the value of M: what a row strategy guarantees, and what a column strategy concedes.
+
+    Rounding is counted in: of the sums, of having divided each strategy by its sum, and of products that
+    are smaller than any normal number.
+    """
+    terms, size = max(M.shape), float(np.abs(M).max())
+    rounding = rounding_unit(2 * terms + 2) * size + terms * min(SMALLEST, size)
+    return float((row @ M).min()) - rounding, float((M @ column).max()) + rounding
 
 
 def _maximin(

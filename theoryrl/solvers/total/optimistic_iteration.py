@@ -16,7 +16,7 @@ import numpy as np
 
 from theoryrl.models import TotalRewardMDP
 from theoryrl.models._validation import check_count
-from theoryrl.solvers._quotient import Quotient, strictly_above, upper_bound
+from theoryrl.solvers._quotient import Quotient, solve_quotient, strictly_above, upper_bound
 from theoryrl.solvers.solution import InterruptedSolve, OnSweep, Progress, check_tolerance
 from theoryrl.solvers.total._problem import prepare
 from theoryrl.solvers.total.interval_iteration import UNIT, LowerEnd
@@ -62,6 +62,7 @@ def optimistic_value_iteration(
         while ends.gap > 2 * tol and ends.sweeps < max_sweeps and ends.sweep():
             if on_sweep is not None:
                 on_sweep(Progress(ends.sweeps, ends.gap, tol))
+        ends.finish(problem.signed)
     except KeyboardInterrupt as interrupt:
         raise InterruptedSolve(problem.solution(ends.found(), name)) from interrupt
     return checked(problem, problem.solution(ends.found(), name), tol)
@@ -106,6 +107,20 @@ class Optimist(LowerEnd):
         if np.isfinite(self.upper).all() or refuted or self.sweeps >= self.until:
             self.guess, self.still = None, self.still / STRICTER
             if self.guesses >= MOST_GUESSES:
-                self.upper = np.minimum(self.upper, upper_bound(self.merged, self.lower, self.choice))
+                self._bound_by_times()
         else:
             self.guess = following
+
+    def _bound_by_times(self) -> None:
+        self.upper = np.minimum(self.upper, upper_bound(self.merged, self.lower, self.choice))
+
+    def finish(self, signed: bool) -> None:
+        """Look for an upper end as policy iteration does, where none of the guesses was one.
+
+        Rewards of both signs have a meaning only if there is an upper end: then it is not enough to have
+        looked for it from a lower end that still moves.
+        """
+        if not np.isfinite(self.upper).all():
+            self._bound_by_times()
+        if signed and not np.isfinite(self.upper).all():
+            self.upper = np.minimum(self.upper, solve_quotient(self.merged).upper)

@@ -346,12 +346,29 @@ def best_size(rounds: int) -> int:
 
 
 def binned_runs(scope: Scope, make: Callable[[int], Any] | None = None) -> Iterator[RelaxationRun]:
-    """Yield runs of the binned bandit against the policy omega*(c)."""
-    rounds, d, m = scope.pick((20_000, 16, 8), (50_000, 20, 12))
+    """Yield runs of the binned bandit against the policy omega*(c), on grids of (1, 1.5].
+
+    All omega* are below 1.4. Up to w_max = 1.95, as a user would choose who does not know that, alpha is
+    near one, and the price of rounding vast: it takes a fine grid and many systems until the bound bites.
+    """
+    drawn = scope.seeds(40, 80)
+    yield from binned_case(scope, 1.5, scope.pick((20_000, 16, 8), (50_000, 20, 12)), drawn[:60], make)
+    yield from binned_case(scope, 1.95, (300_000, 64, 32), drawn[60:], make)  # none in the quick profile
+
+
+def binned_case(
+    scope: Scope,
+    largest: float,
+    sizes: tuple[int, int, int],
+    seeds: Sequence[int],
+    make: Callable[[int], Any] | None,
+) -> Iterator[RelaxationRun]:
+    """Yield runs of T rounds with d parameters of (1, largest] and m bins; sizes are (T, d, m)."""
+    if not seeds:
+        return
+    rounds, d, m = sizes
     drawn = shifted_laplacian(side=5, rounds=rounds, different=12, seed=scope.seed)
-    # All omega* are below 1.4; with w_max = 1.95 alpha would be near one, and the price of rounding vast.
-    grid = 1 + 0.5 * np.arange(1, d + 1) / d
-    tuning = RelaxationTuning(drawn.systems, grid)
+    tuning = RelaxationTuning(drawn.systems, 1 + (largest - 1) * np.arange(1, d + 1) / d)
     betas = betas_of(tuning)
     found = surrogates_of(tuning, [young_omega(beta) for beta in betas])
     systems = tuning.systems
@@ -362,9 +379,9 @@ def binned_runs(scope: Scope, make: Callable[[int], Any] | None = None) -> Itera
     policy = tuple(int(np.argmin(np.abs(found[0].omegas - young_omega(beta)))) for beta in betas)
     # The steepest slope of omega* over the contexts is at the left end, where beta is largest.
     steepest = policy_slope(4 * math.cos(math.pi / 6), 4.0, low)
-    for seed in scope.seeds(40, 60):
+    for seed in seeds:
         learner = BinnedTsallisINF(bins=m) if make is None else make(m)
-        run = bandit_run(table, learner, seed, f"{m} bins, T = {rounds}")
+        run = bandit_run(table, learner, seed, f"{m} bins, w_max = {largest:g}, T = {rounds}")
         yield RelaxationRun(
             run.instance, run, systems.order, found, betas, policy, steepest, m,
             high - low, group=run.group, **credentials(run.trace),
@@ -540,7 +557,7 @@ class Expansion(Evidence):
 
 
 def expansions(scope: Scope) -> Iterator[Expansion]:
-    """Yield random piecewise linear functions, zigzags, and for each degree the hardest function."""
+    """Yield random piecewise linear functions, zigzags, and for each degree a hardest function."""
     rng = np.random.default_rng([scope.seed, 65])
     for index in range(scope.pick(30, 300)):
         knots = np.sort(np.r_[-1, rng.uniform(-1, 1, int(rng.integers(1, 12))), 1])
@@ -562,15 +579,18 @@ def expansion(name: str, f: Float[np.ndarray, " nodes"], slope: float) -> Expans
 
 
 def hardest(m: int) -> Float[np.ndarray, " nodes"]:
-    """Return the function with slopes of +-1 whose expansion up to degree m - 1 errs most in the middle.
+    """Return the function with slopes of +-1 whose expansion up to degree m - 1 errs most, at a worst point.
 
-    The error at a point is linear in the slope, ``sum_s f'(s) k(s)``, so the slope has the sign of k.
+    The error at a point is linear in the slope, ``sum_s f'(s) k(s)``, so the slope has the sign of k, and the
+    error is the mass of k: for even m it is largest in the middle, else elsewhere.
     """
-    V, middle = chebyshev.chebvander(NODES, m - 1), len(NODES) // 2
-    weights = V @ (np.r_[1.0, np.full(m - 1, 2.0)] * V[middle]) / len(NODES)
-    # Between neighbours s of the decreasing nodes: 1 left of the middle, less the weights to the right of s.
-    k = (np.arange(len(NODES) - 1) >= middle) - np.cumsum(weights)[:-1]
-    return np.r_[0.0, np.cumsum(np.sign(k) * np.diff(NODES))]
+    V, points = chebyshev.chebvander(NODES, m - 1), np.arange(0, len(NODES), 20)
+    weights = V @ (np.r_[1.0, np.full(m - 1, 2.0)] * V[points]).T / len(NODES)
+    # Between neighbours s of the decreasing nodes: 1 left of the point, less the weights to the right of s.
+    k = (np.arange(len(NODES) - 1)[:, None] >= points) - np.cumsum(weights, axis=0)[:-1]
+    steps = np.diff(NODES)
+    worst = k[:, np.argmin(steps @ np.abs(k))]
+    return np.r_[0.0, np.cumsum(np.sign(worst) * steps)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -12,14 +12,19 @@ from theoryrl import LossTable, RewardNoise, StochasticBandit, play
 from theoryrl.instances import bernoulli_bandit
 from theoryrl.learners import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
 from theoryrl.learners.baselines.bandits._divergence import (
-    bernoulli_kl,
-    kl_upper,
+    depth,
+    divergence,
     negentropy,
     search,
     search_and_separate,
     separates,
 )
-from theoryrl.learners.baselines.bandits._posterior import log_normaliser, thompson
+from theoryrl.learners.baselines.bandits._posterior import (
+    log_normaliser,
+    mass_beyond,
+    sum_is_below,
+    thompson,
+)
 from theoryrl.learners.baselines.bandits._weights import tsallis_probabilities
 from theoryrl.protocol import BanditProblem, BanditSpec, Run, Streams
 
@@ -72,6 +77,18 @@ def ucb1(x, rng, T):
     return arms
 
 
+def bisected(m, share):
+    """-log(1 - q) of the KL index q, infinite for a mean of 1."""
+    if m == 1:
+        return math.inf
+    low, high = -math.log1p(-m), 1e9
+    for _ in range(200):
+        z = (low + high) / 2
+        above = (m and m * math.log(m / -math.expm1(-z))) + (1 - m) * (math.log1p(-m) + z) > share
+        low, high = (low, z) if above else (z, high)
+    return low
+
+
 def kl_ucb(x, rng, T):
     K = x.shape[1]
     n, s, arms = np.zeros(K), np.zeros(K), []
@@ -80,15 +97,8 @@ def kl_ucb(x, rng, T):
         if t >= K:
             log_t = math.log(t)
             budget = log_t + (3 * math.log(log_t) if log_t > 1 else 0)
-            index = []
-            for i in range(K):
-                low, high = s[i] / n[i], 1.0
-                for _ in range(200):
-                    middle = (low + high) / 2
-                    above = bernoulli_kl.py_func(s[i] / n[i], middle) > budget / n[i]
-                    low, high = (low, middle) if above else (middle, high)
-                index.append(low)
-            arm = int(np.argmax(np.round(index, 12)))
+            index = [bisected(s[i] / n[i], budget / n[i]) for i in range(K)]
+            arm = next(i for i in range(K) if index[i] >= max(index) * (1 - 1e-12))
         n[arm] += 1
         s[arm] += x[t, arm]
         arms.append(arm)
@@ -206,7 +216,7 @@ def reduced(L, p, arm, loss, t):
     L[arm] += (loss - base[arm]) / p[arm]
 
 
-@pytest.mark.parametrize(
+DEFINITIONS = pytest.mark.parametrize(
     ("learner", "rule"),
     [
         (UCB1(), ucb1),
@@ -225,9 +235,50 @@ def reduced(L, p, arm, loss, t):
     ],
     ids=lambda part: part.key if hasattr(part, "key") else "",
 )
+
+
+@DEFINITIONS
 def test_a_learner_pulls_the_arms_that_its_definition_in_plain_python_pulls(learner, rule):
     trace = play(BANDIT, learner, 250, 0)
     assert trace.diagnostics["arm"].astype(int).tolist() == replayed(BANDIT, learner, 250, rule)
+
+
+EXTREMES = {
+    "one arm": [0.3],
+    "two fair coins": [0.5, 0.5],
+    "never and always": [0.0, 1.0, 1.0, 0.0],
+    "all sure to lose": [0.0, 0.0, 0.0],
+    "all sure to win": [1.0, 1.0, 1.0],
+    "a rare success": [0.0, 1e-3, 0.999, 1.0],
+}
+
+
+def test_kl_ucb_tells_arms_apart_whose_indices_all_round_to_one():
+    """Counts of some ten iterations, charged on a scale that allows for ten thousand."""
+    losses = np.tile([9.0, 10.0, 11.0, 12.0], (400, 1))
+    model = LossTable(losses, (1.0, 10_001.0))
+    arms = play(model, KLUCB(), 400, 0).diagnostics["arm"].astype(int)
+    assert arms.tolist() == replayed(model, KLUCB(), 400, kl_ucb)
+    assert (np.diff(np.bincount(arms)) <= 0).all()
+    assert np.bincount(arms).min() > 50
+
+
+@pytest.mark.parametrize("means", EXTREMES.values(), ids=EXTREMES)
+@DEFINITIONS
+def test_sure_rewards_ties_and_a_single_arm_are_no_exceptions(learner, rule, means):
+    model = StochasticBandit(np.array(means))
+    for rounds in (1, len(means), 150):
+        whole = play(model, learner, rounds, 0)
+        assert whole.diagnostics["arm"].astype(int).tolist() == replayed(model, learner, rounds, rule)
+        assert whole.same_as(play(BanditProblem(model, blocks=False), learner, rounds, 0))
+
+
+@pytest.mark.parametrize("learner", ALL, ids=repr)
+def test_a_run_may_be_saved_before_every_arm_was_pulled(learner, tmp_path):
+    whole = play(BANDIT, learner, 40, 5)
+    for stop in (1, 3, 4, 5):
+        Run(BanditProblem(BANDIT), learner, 40, 5).advance(stop).save(tmp_path / f"{stop}")
+        assert whole.same_as(Run.load(tmp_path / f"{stop}").advance().trace)
 
 
 def test_what_separated_the_arms_before_never_changes_the_choice_of_kl_ucb():
@@ -246,7 +297,30 @@ def test_what_separated_the_arms_before_never_changes_the_choice_of_kl_ucb():
         s[arm] += rewards[t, arm]
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), min_size=2, max_size=6),
+    st.floats(0.01, 0.99),
+    st.floats(1e-3, 30),
+)
+@example([(0, 0.0), (0, 0.0)], 0.2, 7.0)
+@example([(10, 0.6), (10, 0.6)], 0.61, 12.0)
+def test_the_shortcut_of_thompsons_choice_passes_only_over_coins_that_show_tails(arms, x, E):
+    """Leader 0 at x: no other arm has a mass above 1/2, which is drawn, and all coins cost less than E."""
+    n = np.array([float(count) for count, _ in arms])
+    s = np.round(n * [share for _, share in arms])
+    falling = s * (1 - x) <= (n - s) * x
+    f = [log_normaliser(a, b) + b * math.log(x) + (a - b) * math.log1p(-x) for a, b in zip(n, s, strict=True)]
+    heights = np.where(falling, f, np.inf)
+    heights[0] = -np.inf
+    if sum_is_below(E, x, math.log1p(-x), n, s, heights):
+        others = zip(n[1:], s[1:], heights[1:], strict=True)
+        masses = np.array([mass_beyond(x, *other) for other in others])
+        assert (masses <= 0.5).all()
+        assert -np.log1p(-masses).sum() < E
+
+
 POSTERIORS = {
+    "no data on two arms": ([0, 0], [0, 0]),
     "no data": ([0, 0, 0], [0, 0, 0]),
     "equal": ([10, 10, 10, 10], [6, 6, 6, 6]),
     "a leader far ahead": ([4000, 60, 30, 5], [3600, 48, 20, 2]),
@@ -286,12 +360,12 @@ def test_the_arm_of_the_largest_kl_index_does_not_depend_on_where_the_search_beg
     s = np.array([round(count * share) * 1.0 for count, share in arms])
     budget = data.draw(st.floats(0.01, 20))
     guess = data.draw(st.integers(0, len(n) - 1))
-    separator = data.draw(st.floats(0, 1))
-    indices = np.array([kl_upper(m, b) for m, b in zip(s / n, budget / n, strict=True)])
+    separator = data.draw(st.floats(0, 40))
+    indices = np.array([depth(m, b) for m, b in zip(s / n, budget / n, strict=True)])
     kept = np.array([negentropy(a, b) for a, b in zip(n, s, strict=True)])
     room = np.empty(len(n))
     arm, between = search_and_separate(n, s, kept, budget, guess, room)
-    assert indices[arm] >= indices.max() - 1e-12
+    assert indices[arm] >= indices.max() * (1 - 1e-12)
     if separates(n, s, kept, n.sum(), budget, guess, separator, room):
         assert guess == arm
     if separates(n, s, kept, n.sum(), budget, arm, between, room):
@@ -325,13 +399,14 @@ def test_equal_losses_give_equal_probabilities():
     np.testing.assert_allclose(p, 1 / 7, rtol=1e-14)
 
 
-@given(st.floats(0, 1), st.floats(1e-8, 50))
+@given(st.floats(0, 1, exclude_max=True), st.floats(1e-8, 1e6))
+@example(1 - 2**-53, 50.0)
+@example(5e-324, 1e-8)
 def test_the_kl_index_spends_its_budget(p, budget):
-    q = kl_upper(p, budget)
-    assert p <= q <= 1
-    if q < 1 - 1e-9:
-        slope = (q - p) / (q * (1 - q))
-        assert abs(bernoulli_kl(p, q) - budget) <= 1e-14 * (1 + slope) + 1e-12 * budget
+    """The four terms of the divergence are below 1, 1, 1 and budget + 1, and cost a few roundings each."""
+    z = depth(p, budget)
+    assert -math.log1p(-p) <= z < math.inf
+    assert abs(divergence(p, z) - budget) <= 16 * np.finfo(float).eps * (4 + budget)
 
 
 def test_ucb1_keeps_its_regret_bound_on_average():

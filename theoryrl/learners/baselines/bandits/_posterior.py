@@ -56,11 +56,12 @@ def mass_beyond(x, n, s, log_f):
 def sum_is_below(E, x, log_rest, n, s, heights):
     """Whether the coins of all arms certainly cost less than E.
 
-    A density that falls beyond x has a mass of at most (1 - x) f(x) there, and -log(1 - m) <= 2 m up to 1/2.
-    Arms for which this is below E / (2 K) cost E / 2 in all; the masses of the others are computed.
+    A density that falls beyond x has a mass of at most (1 - x) f(x) there, and -log(1 - m) <= 2 m up to 1/2:
+    a coin of more than that is never tossed, whatever E. Arms whose mass is so bounded by E / (4 K) and 1/4
+    cost E / 2 in all; the masses of the others are computed.
     """
     K, total = n.shape[0], 0.0
-    small = math.log(E / (4 * K)) - log_rest
+    small = math.log(min(E / (4 * K), 0.25)) - log_rest
     for i in range(K):
         if heights[i] > small:
             mass = mass_beyond(x, n[i], s[i], heights[i]) if heights[i] < math.inf else 1.0
