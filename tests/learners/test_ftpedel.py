@@ -1,5 +1,6 @@
 """FTPedel, its variants and what it is compared with: certificates, reference figures, refusals."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -197,6 +198,28 @@ def test_a_fixed_design_that_depends_on_the_data_is_announced():
 def test_a_bad_parameter_is_named_together_with_its_value(options, message):
     with pytest.raises(ValueError, match=message):
         FTPedel(**options)
+
+
+@pytest.mark.parametrize("name", ["growth", "eps", "lam"])
+@pytest.mark.parametrize(
+    "learner", [FTPedel, LinearFTPedel, AllPolicyFTPedel, TwoPhaseFTPedel, GapUCBVI, ActionElimination]
+)
+@pytest.mark.parametrize("value", [0.0, -0.5, float("nan")])
+def test_what_must_be_positive_is_checked_by_every_learner(learner, name, value):
+    if name not in {field.name for field in dataclasses.fields(learner)}:
+        return
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        learner(**{name: value})
+
+
+def test_the_unverifiable_mode_plays_all_its_episodes_even_where_it_could_certify():
+    task, options = two_arms(0.4, 50_000), {"eps": 0.9, "growth": 0.5}
+    proven = identify(task, FTPedel(**options), 5000)
+    assert proven.certified
+    assert proven.episodes < 5000
+    with pytest.warns(UserWarning, match="no certificate after 5000 online"):
+        found = identify(task, FTPedel(stopping="unverifiable", online=5000, **options), 6000)
+    assert (found.certified, found.episodes, found.gap) == (False, 5000, 0.0)
 
 
 def test_eps_beyond_the_horizon_is_refused():

@@ -107,7 +107,7 @@ def eliminate(
 def check_identification(learner: Any) -> None:
     """Check the parameters that all these learners have, and warn where they void the guarantee."""
     check_fraction("delta", learner.delta)
-    for name in ("eps", "lam", "conf_scale"):
+    for name in ("eps", "lam", "conf_scale", "growth", "eta"):
         number = getattr(learner, name, 1.0)
         if check_real(name, number, low=0.0) == 0:
             raise ValueError(f"{name} must be positive; got {number!r}")

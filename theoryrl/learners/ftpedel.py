@@ -36,7 +36,7 @@ from theoryrl.learners._identification import (
     recommend,
     stage_accuracy,
 )
-from theoryrl.models._validation import check_choice, check_count, check_flag, check_real
+from theoryrl.models._validation import check_choice, check_count, check_flag
 from theoryrl.protocol.identification import Batch, BatchCounts, IdentificationSpec
 from theoryrl.solvers.experiment_design import _kernels
 from theoryrl.solvers.experiment_design.widths import (
@@ -127,9 +127,6 @@ class FTPedel:
         check_count("online", self.online, low=0)
         check_flag("hedge_offline", self.hedge_offline)
         check_flag("use_offline", self.use_offline)
-        for name in ("growth", "eta"):
-            if check_real(name, getattr(self, name), low=0.0) == 0:
-                raise ValueError(f"{name} must be positive; got 0")
         check_identification(self)
 
     @property
@@ -161,11 +158,12 @@ class FTPedel:
         while True:
             model, found = self.certificate(state)
             accuracy = stage_accuracy(state.level, state.spec.shape[0], self.eps, self.stop)
-            if found.widths.max() > accuracy or state.stopped:
+            last = is_last(accuracy, self.eps, self.stop)
+            verifiable = self.stopping == "verifiable"
+            if found.widths.max() > accuracy or state.stopped or (last and not verifiable):
                 break
             state.alive, state.best = eliminate(state.alive, found.values, accuracy)
-            state.stopped = len(state.alive) == 1 or is_last(accuracy, self.eps, self.stop)
-            state.certified = state.stopped
+            state.stopped = state.certified = verifiable and (last or len(state.alive) == 1)
             if state.stopped:
                 break
             state.level += 1
@@ -201,8 +199,6 @@ class FTPedel:
         if not state.certified:
             scores = found.values - found.widths if self.stopping == "unverifiable" else found.values
             state.best = int(state.alive[int(scores.argmax())])
-        if self.stopping == "unverifiable":
-            state.certified = False
         numbers = {
             "online": float(state.online),
             "stopped": float(state.stopped),

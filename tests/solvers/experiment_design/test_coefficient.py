@@ -70,6 +70,30 @@ def test_arms_need_what_their_gaps_ask_for_less_what_is_known():
     np.testing.assert_allclose(found.flow[0, 0], np.maximum(need - N, 0), atol=1e-3)
 
 
+@pytest.mark.parametrize("known", [1e4, 1e8, 1e12])
+def test_data_far_beyond_the_design_do_not_hide_what_is_missing(known):
+    """A violation of 4e-10 of the last arms' limits is a fourth of the answer, at 10^12 known pulls."""
+    missing = np.where(np.arange(14) < 8, 1000.0, 400.0)
+    mdp = EpisodicMDP(np.ones((1, 1, 14, 1)), np.full((1, 1, 14), 0.5), [1.0])
+    arms = PolicyClass(np.arange(14).reshape(14, 1, 1), 14)
+    found = minimal_online_episodes(mdp, arms, 0.1, known * 0.1**2, (known - missing).reshape(1, 1, 14))
+    assert found.value == pytest.approx(missing.sum(), rel=CLOSED)
+
+
+def test_a_pair_that_nobody_reaches_asks_for_nothing_and_one_policy_alone_is_its_own_best():
+    """One policy, gap 0: T = beta / eps^2; a second state is unreachable, with and without data on it."""
+    P = np.zeros((2, 2, 2, 2))
+    P[..., 0] = 1.0
+    mdp = EpisodicMDP(P, np.full((2, 2, 2), 0.5), [1.0, 0.0])
+    alone = PolicyClass(np.zeros((1, 2, 2), dtype=int), 2)
+    for N in (None, np.where(np.arange(2)[:, None] == 1, 7.0, 0.0) * np.ones((2, 2, 2))):
+        found = minimal_online_episodes(mdp, alone, 0.1, 20.0, N)
+        assert found.value == pytest.approx(2000, rel=CLOSED)
+        assert (found.flow[:, 1] == 0).all()
+    enough = minimal_online_episodes(mdp, alone, 0.1, 20.0, np.full((2, 2, 2), 2000.0 * (1 + 1e-12)))
+    assert (enough.value, enough.lower, enough.flow.max()) == (0.0, 0.0, 0.0)
+
+
 def conic_episodes(mdp, policies, eps, beta, N):
     """The same program by Clarabel, with every constraint, in units of its answer."""
     values = class_values(mdp, policies)

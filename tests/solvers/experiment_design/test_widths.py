@@ -46,7 +46,9 @@ def test_the_relaxation_encloses_the_enumeration(seed):
     best = int(found.values.argmax())
     assert certificate.lower == pytest.approx(found.values[best] - found.widths[best], rel=1e-12)
     assert certificate.upper >= (found.values + found.widths).max() - 1e-12
-    assert list(certificate.uppers) == sorted(certificate.uppers, reverse=True)
+    programs = 1e-7 * certificate.upper  # HiGHS's tolerance, of which a bound by its dual falls short
+    assert (np.diff(certificate.uppers) <= programs).all()
+    assert certificate.upper == min(certificate.uppers)
     values = class_values(mdp, policies)  # the good event holds here, as it does but for one seed in ten
     assert (np.abs(found.values - values) <= found.widths).all()
     assert certificate.lower <= values[best]

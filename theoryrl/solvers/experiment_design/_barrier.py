@@ -72,7 +72,10 @@ class TabularErrors:
 
     def curvature(self, x: np.ndarray, p: np.ndarray) -> np.ndarray:
         """Return the Hessian of sum_i p_i f_i."""
-        return np.diag(2 * (p @ self.squares) / (x + self.offsets) ** 3)
+        weights = p @ self.squares
+        terms = np.zeros(len(x))
+        np.divide(2 * weights, (x + self.offsets) ** 3, out=terms, where=weights > 0)
+        return np.diag(terms)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,9 +44,9 @@ class AllPolicyCertificate:
     lower
         At most the value of `policy`.
     upper
-        At least the best value of all policies.
+        At least the best value of all policies: the least of `uppers`.
     uppers
-        The upper bound after each round of cutting, non-increasing.
+        The upper bound after each round of cutting, non-increasing up to the accuracy of the programs.
     index
         Gains per cell of the last round's index; less Rhat, the cells' share of the width: [H, S, A].
     """
@@ -108,9 +108,9 @@ def all_policy_certificate(
         polytope = _Polytope(model, [(index, lower)])
         u = polytope.cell_maxima(u)
         index = _index(model, g, root, u, _kaps(model, u, polytope))
-        uppers.append(min(uppers[-1], index.constant + polytope.maximum(index.gains)))
+        uppers.append(index.constant + polytope.maximum(index.gains))
     return AllPolicyCertificate(
-        DeterministicPolicy(actions, A), lower, uppers[-1], tuple(uppers), index.gains
+        DeterministicPolicy(actions, A), lower, min(uppers), tuple(uppers), index.gains
     )
 
 

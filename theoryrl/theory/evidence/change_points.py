@@ -28,7 +28,7 @@ from theoryrl.theory.core import Evidence, Scope
 
 DELTA = 0.1
 Weigher = Callable[[np.ndarray, int], np.ndarray]
-"""(samples, O) to log weights [n, n]: row t holds log Q(x_{0:s-1}) + log Q(x_{s:t}) in column s <= t."""
+"""(samples, O) to log weights [n, n], row t of ``log Q(x_{0:s-1}) + log Q(x_{s:t})`` in columns s <= t."""
 Detector = Callable[[np.ndarray, int, RestartRule], int]
 """(samples, O, rule) to the index of the first alarm, or -1."""
 Pruned = Callable[[np.ndarray, int, RestartRule, float], tuple[int, int]]

@@ -236,7 +236,7 @@ class EliminationRun(Evidence):
     ratio
         Largest ``|Vhat - V| / W`` over all policies and all looks.
     survived
-        Whether some optimal policy was alive at every look.
+        Whether every optimal policy was alive at every look.
     worst_survivor
         Largest (gap of a survivor) / (4 eps_l) after any elimination.
     result
@@ -274,7 +274,7 @@ class Looks:
         )
         self.ratio = max(self.ratio, float(np.max(np.abs(found.values - self.values) / found.widths)))
         gaps = self.values.max() - self.values
-        self.survived &= bool((gaps[state.alive] <= 1e-12).any())
+        self.survived &= bool(np.isin(np.flatnonzero(gaps <= 1e-12), state.alive).all())
         eliminated = state.level + (1 if state.certified else 0)
         if eliminated > self.level or state.certified:
             H = task.mdp.horizon
