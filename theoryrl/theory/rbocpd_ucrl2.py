@@ -523,7 +523,7 @@ AGENT = (
     Theorem(
         key="rbocpd-ucrl2.rate",
         statement="The bound proved here grows like sqrt((K + 1) T) up to logarithms, as the paper's.",
-        source=_PAGE + ", regret on detection; order claimed by the abstract of Alami et al. (2023)",
+        source="order claimed by the abstract of Alami et al. (2023); " + _PAGE + ", regret on detection",
         kind=Kind.RATE,
         mark=Mark.OURS,
         slopes=(0.5, 0.6),
