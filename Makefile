@@ -87,7 +87,7 @@ wheel: $(VENV)/.development
 	@$(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
 	@$(BIN)/python -m zipfile --test build/wheel/theoryrl-*.whl
 	@for file in py.typed cli/__init__.py models/__init__.py; do \
-		$(BIN)/python -m zipfile --list build/wheel/theoryrl-*.whl | grep -q "^theoryrl/$$file " \
+		$(BIN)/python -m zipfile --list build/wheel/theoryrl-*.whl | grep "^theoryrl/$$file " >/dev/null \
 		|| { echo "the wheel lacks theoryrl/$$file" >&2; exit 1; }; done
 
 # One thread for each of the two workers: more would only compete for the same cores.
