@@ -50,7 +50,7 @@ def test_vacuous_bounds_are_called_so_with_the_horizon_at_which_they_bite(report
     for name in VACUOUS:
         assert reports[KEY + name].vacuous
         assert "it would be from" in reports[KEY + name].detail
-        assert not reports[f"{KEY}{name}-two-arms"].vacuous
+        assert not reports[f"{KEY}two-arm-{name.removesuffix('-regret')}"].vacuous
 
 
 def violated(key: str, evidence: Any) -> bool:
