@@ -162,8 +162,7 @@ def test_an_index_without_its_width_bounds_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_bounds_without_radii_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny = lambda N, *rest: np.full(len(N), 1e-6)  # noqa: E731
-    monkeypatch.setattr(relaxation, "confidence_radii", tiny)
+    monkeypatch.setattr(relaxation, "confidence_radii", lambda N, *rest: np.full(len(N), 1e-6))
     assert caught("relaxation-bounds", islice(identification.relaxations(SCOPE), 20))
 
 

@@ -170,17 +170,13 @@ def test_the_average_of_the_inverse_ratios_is_caught() -> None:
     assert caught("glow.tuples", pieces)
 
 
-def test_multiples_of_at_most_one_are_not_enough() -> None:
+def test_multiples_of_at_most_one_are_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     class Unscaled(GLOW):
         def clipped(self, state: Any, t: int) -> Any:
             return np.minimum(super().clipped(state, t), 1.0)
 
-    original = ratios.GLOW
-    try:
-        ratios.GLOW = Unscaled  # type: ignore[misc]
-        assert caught("glow.scaled-weights", ratios.scaled_weights(Scope()))
-    finally:
-        ratios.GLOW = original  # type: ignore[misc]
+    monkeypatch.setattr(ratios, "GLOW", Unscaled)
+    assert caught("glow.scaled-weights", ratios.scaled_weights(Scope()))
 
 
 # Runs without noise.
@@ -446,13 +442,12 @@ def test_a_wrong_program_over_tabular_functions_is_caught(mutant: Callable[..., 
     assert caught("glow.tabular-optimum", pieces)
 
 
-def test_half_of_beta_in_the_closed_form_is_caught() -> None:
+def test_half_of_beta_in_the_closed_form_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     original = tabular.chi_square_optimism
-    try:
-        tabular.chi_square_optimism = lambda mdp, mu, a, b, pi: original(mdp, mu, a, b / 2, pi)  # type: ignore[assignment]
-        assert caught("glow.chi-square", tabular.chi_squares(Scope()))
-    finally:
-        tabular.chi_square_optimism = original
+    monkeypatch.setattr(
+        tabular, "chi_square_optimism", lambda mdp, mu, a, b, pi: original(mdp, mu, a, b / 2, pi)
+    )
+    assert caught("glow.chi-square", tabular.chi_squares(Scope()))
 
 
 def test_a_finite_class_that_is_tested_with_half_the_weights_is_caught() -> None:
