@@ -81,7 +81,7 @@ def toolbox(mdp: AverageRewardMDP) -> Callable[[], Answer]:
 
 
 def mdpsolver(algorithm: str) -> Callable[[AverageRewardMDP], Callable[[], Answer]]:
-    """Return an algorithm of mdpsolver; a fresh model each time, as it starts from its last answer."""
+    """Return an algorithm of mdpsolver, told to start from zero: otherwise it starts from its last answer."""
 
     def prepare(mdp: AverageRewardMDP) -> Callable[[], Answer]:
         import mdpsolver as peer
