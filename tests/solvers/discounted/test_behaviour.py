@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from tests.generators import random_discounted, random_rows, seeds
-from theoryrl.instances import INSTANCES, replacement
+from theoryrl.instances import INSTANCES, discounted_gridworld, replacement
 from theoryrl.models import DeterministicPolicy, DiscountedMDP, Policy
 from theoryrl.solvers import METHODS, InterruptedSolve, NotConvergedError, discounted, solve
 
@@ -285,3 +285,14 @@ def test_no_method_that_sweeps_copies_the_transitions(method, shape):
         tracemalloc.stop()
     # Forty vectors of S numbers: Anderson keeps eighteen, and stacks half of them.
     assert peak <= 40 * 8 * S + 6 * mdp.r.nbytes < 0.25 * size
+
+
+@pytest.mark.parametrize("slip", [0.1, 0.3])
+@pytest.mark.parametrize("method", ["auto", "gauss-seidel"])
+def test_sweeps_in_place_keep_their_digits_where_values_are_far_larger_than_their_differences(method, slip):
+    """Values of 10^4 that differ by less than a hundred: the level must not cost digits of what matters."""
+    mdp = discounted_gridworld(64, 64, 0.9999, slip)
+    solution = solve(mdp, method, tol=1e-8, max_sweeps=500)
+    exact = discounted.policy_iteration(mdp, 1e-8, evaluation="lu").value
+    assert np.abs(solution.value - exact).max() <= 2e-8
+    assert abs(solution.value[-1] - 10_000) <= 1e-8 + 1e-11

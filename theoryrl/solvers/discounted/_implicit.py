@@ -83,10 +83,15 @@ class Implicit:
 
         return backup
 
-    def gauss_seidel(self, h: np.ndarray, backwards: bool) -> None:
-        """Back h up in place, looking at every feasible action."""
-        mdp = self.mdp
-        kernels.gauss_seidel(mdp.step, self.feasible, mdp.max_successors, self.gamma, h, backwards)
+    def gauss_seidel(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
+        """Back h up in place, looking at every feasible action; write the maximisers."""
+        model = self.mdp.step, self.feasible, self.mdp.max_successors
+        kernels.gauss_seidel(*model, self.gamma, toll, h, backwards, actions)
+
+    def evaluate_in_place(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
+        """The same for one policy."""
+        model = self.mdp.step, self.mdp.max_successors
+        kernels.evaluate_in_place(*model, self.gamma, toll, h, backwards, actions)
 
     def backup_error(self, h: np.ndarray) -> float:
         r"""Bound the distance of a computed backup of h from the exact one.

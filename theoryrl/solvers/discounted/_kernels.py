@@ -28,7 +28,9 @@ def expected_elsewhere(P: Any, row: int, h: Any, s: int) -> tuple[float, float]:
 DENSE: Any = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 SPARSE: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 """Sums over few successors stay scalar: vector instructions that gather are slower than loads. Indices
-are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for."""
+are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for.
+What a sweep in place adds up is compiled into it: a call costs three times as much, for the references
+that it counts."""
 
 
 UNIT = 2.0**-53
@@ -59,7 +61,7 @@ def _sparse_expected(P, row, h):
     return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
 
 
-@overload(expected_elsewhere, jit_options=DENSE)
+@overload(expected_elsewhere, jit_options=DENSE, inline="always")
 def _dense_expected_elsewhere(P, row, h, s):
     def dense(P, row, h, s):
         total = 0.0
@@ -70,7 +72,7 @@ def _dense_expected_elsewhere(P, row, h, s):
     return None if isinstance(P, types.BaseTuple) else inspect.unwrap(dense)
 
 
-@overload(expected_elsewhere, jit_options=SPARSE)
+@overload(expected_elsewhere, jit_options=SPARSE, inline="always")
 def _sparse_expected_elsewhere(P, row, h, s):
     def sparse(P, row, h, s):
         probabilities, next_states, row_starts = P
@@ -175,7 +177,7 @@ def largest_size(h):
 
 @scalar_kernel
 def centre(h):
-    """Move h by a constant so that it lies around zero."""
+    """Move h by a constant so that it lies around zero; return how far down."""
     smallest, largest = np.inf, -np.inf
     for s in range(h.shape[0]):
         smallest = h[s] if h[s] < smallest else smallest
@@ -183,6 +185,7 @@ def centre(h):
     middle = 0.5 * (largest + smallest)
     for s in range(h.shape[0]):
         h[s] -= middle
+    return middle
 
 
 @kernel
@@ -225,21 +228,37 @@ def concave_excess(h, block):
 
 
 @kernel
-def gauss_seidel(P, r, active, gamma, h, backwards):
-    """One Bellman sweep in place: each state sees the new values of those before it.
+def gauss_seidel(P, r, active, gamma, toll, h, backwards, actions):
+    """One Bellman sweep in place: each state sees the new values of those before it; and the maximisers.
 
     What returns to the state itself is solved for, not iterated: the value x of taking an action for
-    good is x = r + gamma (others + stay x). Its maximum has the same fixed point.
+    good is x = r + gamma (others + stay x). Its maximum has the same fixed point. All rewards are lowered
+    by `toll`, which lowers the fixed point by toll / (1 - gamma).
     """
     S, A = r.shape
     for i in range(S):
         s = S - 1 - i if backwards else i
-        best = -np.inf
+        best, first = -np.inf, 0
         for a in range(A):
             if active[s, a]:
                 others, stay = expected_elsewhere(P, s * A + a, h, s)
-                best = max(best, (r[s, a] + gamma * others) / (1.0 - gamma * stay))
-        h[s] = best
+                value = r[s, a] - toll + gamma * others
+                if stay > 0.0:
+                    value /= 1.0 - gamma * stay
+                if value > best:
+                    best, first = value, a
+        h[s], actions[s] = best, first
+
+
+@kernel
+def evaluate_in_place(P, r, gamma, toll, h, backwards, actions):
+    """The same sweep for one policy."""
+    S, A = r.shape
+    for i in range(S):
+        s = S - 1 - i if backwards else i
+        others, stay = expected_elsewhere(P, s * A + actions[s], h, s)
+        value = r[s, actions[s]] - toll + gamma * others
+        h[s] = value / (1.0 - gamma * stay) if stay > 0.0 else value
 
 
 @kernel

@@ -44,8 +44,11 @@ class Operator(Protocol):
     def policy(self, actions: np.ndarray) -> PolicyBackup:
         """Return the function that writes Q_h(s, actions[s]) into W, to be called many times."""
 
-    def gauss_seidel(self, h: np.ndarray, backwards: bool) -> None:
-        """Back h up in place, state after state."""
+    def gauss_seidel(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
+        """Back h up in place, state after state, with rewards lower by `toll`; write the maximisers."""
+
+    def evaluate_in_place(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
+        """The same for one policy."""
 
     def backup_error(self, h: np.ndarray) -> float:
         """Bound the distance of a computed backup of h from the exact one."""
@@ -126,9 +129,13 @@ class Tabular:
 
         return backup
 
-    def gauss_seidel(self, h: np.ndarray, backwards: bool) -> None:
-        """Back h up in place, state after state."""
-        _kernels.gauss_seidel(self.rows, self.r, self.active, self.gamma, h, backwards)
+    def gauss_seidel(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
+        """Back h up in place, state after state, with rewards lower by `toll`; write the maximisers."""
+        _kernels.gauss_seidel(self.rows, self.r, self.active, self.gamma, toll, h, backwards, actions)
+
+    def evaluate_in_place(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
+        """The same for one policy."""
+        _kernels.evaluate_in_place(self.rows, self.r, self.gamma, toll, h, backwards, actions)
 
     def backup_error(self, h: np.ndarray) -> float:
         """Bound the distance of a computed backup of h from the exact one (Higham 2002, Lemma 3.1)."""

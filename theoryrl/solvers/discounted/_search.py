@@ -105,6 +105,8 @@ class Search:
         Its Bellman backup and the maximisers: shape [S] each.
     span
         max(W - h) - min(W - h).
+    lowered
+        By how much h was moved down before the last sweep.
     changed
         States whose greedy action differs from that of the sweep before.
     """
@@ -126,6 +128,7 @@ class Search:
         self._spare = np.zeros(S), np.zeros(S, dtype=np.int64)
         self.changed = S
         self.span = math.inf
+        self.lowered = 0.0
         self.backup_error = 0.0
         self.wrap = wrap
         self._smallest_gap, self._stalled = math.inf, 0
@@ -152,7 +155,7 @@ class Search:
 
     def sweep(self) -> None:
         """Back h up, and bound the optimal value by the result."""
-        centre(self.h)
+        self.lowered = centre(self.h)
         W, actions = self._spare
         self.backup_error = self.operator.backup_error(self.h)
         self.operator.bellman(self.h, self._margin(), W, actions)

@@ -28,6 +28,8 @@ SMALL = 3000
 """Sparse models up to this size may be factorised: even a full LU fits into memory."""
 PATIENCE = 96
 """Krylov steps before an evaluation is given up."""
+EVALUATIONS = 4
+"""Sweeps of the policy after each sweep in place."""
 TRIAL = 12
 """Krylov steps that the first evaluation may take, of a policy that is far from the best."""
 
@@ -82,7 +84,7 @@ class Choose:
     def __init__(self, operator: Tabular) -> None:
         self.probe = BackUpPolicy(operator, PROBES)
         self.back_up = back_up_policy(operator)
-        self.in_place = SweepInPlace(mixing=False)
+        self.in_place = SweepInPlace(mixing=False, evaluations=EVALUATIONS)
         self.factorise = not isinstance(operator.P, SparseTransitions) or operator.n_states <= SMALL
         self.krylov = EvaluateByKrylov(operator, PATIENCE)
         self.evaluate = Evaluate(operator, PATIENCE)

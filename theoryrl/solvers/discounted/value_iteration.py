@@ -138,26 +138,37 @@ class SweepInPlace:
 
     Unlike a plain sweep, one in place does not commute with adding constants, so the level from which
     it starts counts. Where the chain mixes, that is the level at which the mean residual vanishes.
-    Where it does not, it is the lower bound: from there the iterates rise, and remain lower bounds.
+    Where it does not, it is the lower bound: from there the iterates rise, and remain lower bounds. Steps
+    that follow one another go on from the level that was reached, because a new one is off by rounding
+    over 1 - gamma, which would have to be swept out again. The level is charged to the rewards, so that
+    the values themselves remain small, as does their rounding.
 
     Parameters
     ----------
     mixing
         Whether the chain mixes; None to find out at the first step.
+    evaluations
+        After each sweep, so many by the policy that it found; they cost 1 / A of it.
     """
 
-    def __init__(self, mixing: bool | None = None) -> None:
-        self.mixing = mixing
+    def __init__(self, mixing: bool | None = None, evaluations: int = 0) -> None:
+        self.mixing, self.evaluations = mixing, evaluations
         self.moved = [math.inf, math.inf]
+        self.level, self.latest = 0.0, -1
 
     def __call__(self, search: Search) -> None:
         """Sweep in place, in the direction whose last sweeps moved the values more."""
         backwards = int(self.moved[1] >= self.moved[0])
-        start = search.W + self._level(search)
-        search.h[:] = start
+        self.level = self._level(search)
+        toll = (1 - search.operator.gamma) * self.level
+        search.h[:] = search.W
+        actions = np.empty(search.h.size, dtype=np.int64)
         for _ in range(IN_PLACE):
-            search.operator.gauss_seidel(search.h, bool(backwards))
-        self.moved[backwards] = float(np.abs(search.h - start).mean())
+            search.operator.gauss_seidel(search.h, toll, bool(backwards), actions)
+            for _ in range(self.evaluations):
+                search.operator.evaluate_in_place(search.h, toll, bool(backwards), actions)
+        self.moved[backwards] = float(np.abs(search.h - search.W).mean())
+        self.latest = search.sweeps
 
     def _level(self, search: Search) -> float:
         if self.mixing is None:
@@ -166,9 +177,10 @@ class SweepInPlace:
             probe(search)
             search.h = start
             self.mixing = probe.rate <= FAST
-        if not self.mixing:
-            return search.shifts.low
         gamma = search.operator.gamma
+        if not self.mixing:
+            follows = self.latest == search.sweeps - 1
+            return gamma * (self.level + search.lowered) if follows else search.shifts.low
         return float((search.W - search.h).mean()) * gamma / (1 - gamma)
 
 
