@@ -11,19 +11,32 @@ from scipy import stats
 from theoryrl import LossTable, RewardNoise, StochasticBandit, play
 from theoryrl.instances import bernoulli_bandit
 from theoryrl.learners import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
+from theoryrl.learners.baselines.bandits._clock import (
+    EXPIRY,
+    LEADER,
+    PURSE,
+    ROUNDS,
+    SEPARATOR,
+)
 from theoryrl.learners.baselines.bandits._divergence import (
     depth,
     divergence,
+    keep_separator,
     negentropy,
     search,
     search_and_separate,
     separates,
 )
 from theoryrl.learners.baselines.bandits._posterior import (
+    LIMIT,
+    change_of_density,
+    choose_by_exceptions,
+    cost_of,
+    draw_thompson,
+    log_density,
     log_normaliser,
     mass_beyond,
-    sum_is_below,
-    thompson,
+    separate,
 )
 from theoryrl.learners.baselines.bandits._weights import tsallis_probabilities
 from theoryrl.protocol import BanditProblem, BanditSpec, Run, Streams
@@ -105,43 +118,91 @@ def kl_ucb(x, rng, T):
     return arms
 
 
-def thinned(n, s, rng):
-    """The largest draw by thinning, from arm to arm: what the kernel does, without its shortcut."""
-    leader = int(np.argmax(n))
-    x = rng.beta(1 + s[leader], 1 + n[leader] - s[leader])
-    E, best, top, rest = rng.standard_exponential(), leader, x, 1 - x
-    for i in range(len(n)):
-        if i == leader:
-            continue
-        f = n[i] - s[i]
-        rate = f / rest - s[i] / x
-        height = log_normaliser.py_func(n[i], s[i]) + s[i] * math.log(x) + f * math.log(rest)
-        width = rest if rate * rest < 1e-9 else -math.expm1(-rate * rest) / rate
-        mass = math.exp(height) * width if rate >= 0 else 1.0
-        if mass > 0.5:
-            draw = rng.beta(1 + s[i], 1 + f)
-        elif -math.log1p(-mass) < E:
-            E += math.log1p(-mass)
-            continue
+class Thinning:
+    """The largest of draws from Beta posteriors, by thinning from arm to arm: the kernel without its bounds.
+
+    Only where the separator lies is taken from the kernel.
+    """
+
+    def __init__(self, n, s, rng):
+        self.n, self.s, self.rng = n, s, rng
+
+    def choose(self, x, E):
+        """The arm of the largest draw, for a separator x and a purse E."""
+        n, s, rng, leader = self.n, self.s, self.rng, int(np.argmax(self.n))
+        low, E = self.exception(1 - x, n[leader], n[leader] - s[leader], E)
+        above = {}
+        for i in range(len(n)):
+            if i != leader:
+                draw, E = self.exception(x, n[i], s[i], E)
+                if draw:
+                    above[i] = draw
+        if low and not above:
+            draws = {i: self.below(x, i) for i in range(len(n)) if i != leader} | {leader: 1 - low}
+        elif above and not low:
+            mine = 0.0
+            while mine < x:
+                mine = rng.beta(1 + s[leader], 1 + n[leader] - s[leader])
+            draws = above | {leader: mine}
         else:
-            u = rng.random()
-            z = u * rest if rate * rest < 1e-9 else -math.log1p(u * math.expm1(-rate * rest)) / rate
-            accepted = s[i] * math.log1p(z / x) + f * math.log1p(-z / rest) + rate * z
-            draw = x + z if math.log(rng.random()) <= accepted else 0.0
-            E = rng.standard_exponential()
-        if draw > top:
-            best, top = i, draw
-    return best
+            draws = above or {leader: 1.0}
+        return max(draws, key=draws.get)
+
+    def below(self, x, i):
+        """A draw of an arm, given that it is below x."""
+        draw = 1.0
+        while draw > x:
+            draw = self.rng.beta(1 + self.s[i], 1 + self.n[i] - self.s[i])
+        return draw
+
+    def exception(self, x, n, s, E):
+        """A draw beyond x, or 0; and what is left of E."""
+        f, rest = n - s, 1 - x
+        rate = f / rest - s / x
+        log_f = math.lgamma(n + 2) - math.lgamma(s + 1) - math.lgamma(f + 1)
+        log_f += s * math.log(x) + f * math.log1p(-x)
+        width = rest if rate * rest < 1e-9 else -math.expm1(-rate * rest) / rate
+        cost = -math.log1p(-math.exp(log_f) * width)
+        if cost < E:
+            return 0.0, E - cost
+        u = self.rng.random()
+        z = u * rest if rate * rest < 1e-9 else -math.log1p(u * math.expm1(-rate * rest)) / rate
+        accepted = s * math.log1p(z / x) + f * math.log1p(-z / rest) + rate * z
+        draw = x + z if math.log(self.rng.random()) <= accepted else 0.0
+        return draw, self.rng.standard_exponential()
+
+
+def costs_at(x, n, s):
+    """Bounds on the costs of all coins at x, the leader's from below."""
+    leader = int(np.argmax(n))
+    s = np.where(np.arange(len(n)) == leader, n - s, s)
+    return [
+        cost_of(1 - x if i == leader else x, n[i], s[i], log_normaliser(n[i], s[i])) for i in range(len(n))
+    ]
 
 
 def beta_thompson(x, rng, T):
     K = x.shape[1]
     n, s, arms = np.zeros(K), np.zeros(K), []
+    leader, expiry, separator = 0, 0.0, 0.0
     for t in range(T):
-        arm = thinned(n, s, rng)
+        E = rng.standard_exponential()
+        if t >= expiry:
+            clock = np.zeros(9)
+            clock[LEADER], clock[ROUNDS] = leader, t
+            normalisers = np.array([log_normaliser(*arm) for arm in zip(n, s, strict=True)])
+            separate(n, s, normalisers, np.zeros(K), clock)
+            separator, expiry = clock[SEPARATOR], clock[EXPIRY]
+            apart = separator > 0 and sum(costs_at(separator, n, s)) <= LIMIT
+        if apart and sum(costs_at(separator, n, s)) <= LIMIT:
+            arm = Thinning(n, s, rng).choose(separator, E)
+        else:
+            arm = int(np.argmax([rng.beta(1 + s[i], 1 + n[i] - s[i]) for i in range(K)]))
         n[arm] += 1
         s[arm] += x[t, arm] == 1
         arms.append(arm)
+        if int(np.argmax(n)) != leader:
+            leader, expiry = int(np.argmax(n)), 0.0
     return arms
 
 
@@ -292,31 +353,33 @@ def test_what_separated_the_arms_before_never_changes_the_choice_of_kl_ucb():
         if t >= 20:
             log_t = math.log(t)
             budget = log_t + (3 * math.log(log_t) if log_t > 1 else 0)
-            assert search(n, s, budget, 0)[0] == arm
+            kept = np.array([negentropy(*pair) for pair in zip(n, s, strict=True)])
+            assert search(n, s, kept, budget, 0)[0] == arm
         n[arm] += 1
         s[arm] += rewards[t, arm]
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), min_size=2, max_size=6),
-    st.floats(0.01, 0.99),
-    st.floats(1e-3, 30),
-)
-@example([(0, 0.0), (0, 0.0)], 0.2, 7.0)
-@example([(10, 0.6), (10, 0.6)], 0.61, 12.0)
-def test_the_shortcut_of_thompsons_choice_passes_only_over_coins_that_show_tails(arms, x, E):
-    """Leader 0 at x: no other arm has a mass above 1/2, which is drawn, and all coins cost less than E."""
-    n = np.array([float(count) for count, _ in arms])
-    s = np.round(n * [share for _, share in arms])
-    falling = s * (1 - x) <= (n - s) * x
-    f = [log_normaliser(a, b) + b * math.log(x) + (a - b) * math.log1p(-x) for a, b in zip(n, s, strict=True)]
-    heights = np.where(falling, f, np.inf)
-    heights[0] = -np.inf
-    if sum_is_below(E, x, math.log1p(-x), n, s, heights):
-        others = zip(n[1:], s[1:], heights[1:], strict=True)
-        masses = np.array([mass_beyond(x, *other) for other in others])
-        assert (masses <= 0.5).all()
-        assert -np.log1p(-masses).sum() < E
+@given(st.integers(0, 10_000), st.floats(0, 1), st.floats(1e-3, 1 - 1e-3))
+@example(0, 0.0, 0.2)
+@example(10, 0.0, 0.999)
+def test_the_bound_on_the_cost_of_a_coin_is_above_it_wherever_it_is_small(n, share, x):
+    s = float(round(n * share))
+    normaliser = log_normaliser(n, s)
+    bound = cost_of(x, n, s, normaliser)
+    assert bound >= 0
+    if bound <= LIMIT:
+        mass = mass_beyond(x, n, s, log_density(x, n, s, normaliser))
+        assert mass >= stats.beta(1 + s, 1 + n - s).sf(x) * (1 - 1e-9)
+        assert bound >= -math.log1p(-mass)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1), st.floats(0.01, 0.99), st.sampled_from([0.0, 1.0]))
+def test_a_reward_changes_the_density_by_the_factor(n, share, x, success):
+    s = max(success, min(n - 1 + success, float(round(n * share))))
+    before = log_density(x, n - 1, s - success, log_normaliser(n - 1, s - success))
+    after = log_density(x, n, s, log_normaliser(n, s))
+    limit = 64 * np.finfo(float).eps * (n + 1) * 20  # of the logarithms of the normaliser
+    assert abs(after - before - math.log(change_of_density(x, n, s, success))) < limit
 
 
 POSTERIORS = {
@@ -330,10 +393,8 @@ POSTERIORS = {
 }
 
 
-@pytest.mark.parametrize("n_and_s", POSTERIORS.values(), ids=POSTERIORS)
-def test_thompsons_choice_has_the_law_of_the_largest_of_independent_draws(n_and_s):
-    """Pearson's statistic against exact probabilities, where they expect five choices; false alarm 1e-7."""
-    n, s = (np.array(part, dtype=float) for part in n_and_s)
+def laws_of(n, s):
+    """Exact probabilities that each of independent draws is the largest."""
     laws = [stats.beta(1 + a, 1 + b) for a, b in zip(s, n - s, strict=True)]
 
     def largest(i):
@@ -343,15 +404,57 @@ def test_thompsons_choice_has_the_law_of_the_largest_of_independent_draws(n_and_
 
     exact = np.array([largest(i) for i in range(len(n))])
     assert abs(exact.sum() - 1) < 1e-3
-    draws, rng = 100_000, np.random.default_rng(7)
-    kept = np.array([log_normaliser(a, b) for a, b in zip(n, s, strict=True)])
-    leader, room = int(np.argmax(n)), np.empty(len(n))
-    chosen = np.bincount([thompson(n, s, kept, leader, room, rng) for _ in range(draws)], minlength=len(n))
-    expected = draws * exact / exact.sum()
+    return exact / exact.sum()
+
+
+def check_choices(choose, exact):
+    """Pearson's statistic of 100,000 choices, where five are expected; false alarm 1e-7."""
+    draws = 100_000
+    chosen = np.bincount([choose() for _ in range(draws)], minlength=len(exact))
+    expected = draws * exact
     frequent = expected >= 5
     assert chosen[~frequent].sum() < 60
     statistic = ((chosen - expected)[frequent] ** 2 / expected[frequent]).sum()
     assert statistic < stats.chi2(max(1, frequent.sum() - 1)).isf(1e-7)
+
+
+@pytest.mark.parametrize("n_and_s", POSTERIORS.values(), ids=POSTERIORS)
+def test_thompsons_choice_has_the_law_of_the_largest_of_independent_draws(n_and_s):
+    n, s = (np.array(part, dtype=float) for part in n_and_s)
+    rng, clock = np.random.default_rng(7), np.zeros(9)
+    clock[LEADER] = np.argmax(n)
+    kept = np.array([log_normaliser(a, b) for a, b in zip(n, s, strict=True)])
+
+    def choose():
+        clock[PURSE] = rng.standard_exponential()
+        return draw_thompson(n, s, kept, np.empty(len(n)), clock, rng)
+
+    check_choices(choose, laws_of(n, s))
+
+
+SEPARATED = {
+    "in the middle": ([60, 12, 9], [48, 5, 2], 0.69),
+    "below the leader": ([300, 40, 40], [200, 14, 20], 0.61),
+    "above half of the leader's draws": ([200, 30, 30], [150, 18, 16], 0.73),
+    "one other arm": ([9, 9], [8, 3], 0.61),
+}
+
+
+@pytest.mark.parametrize("case", SEPARATED.values(), ids=SEPARATED)
+def test_exceptions_on_both_sides_of_any_separator_leave_the_law_as_it_is(case):
+    """Coins that show heads in more than two rounds of a hundred, on either side and on both."""
+    n, s, x = np.array(case[0], dtype=float), np.array(case[1], dtype=float), case[2]
+    rng = np.random.default_rng(8)
+    kept = np.array([log_normaliser(a, b) for a, b in zip(n, s, strict=True)])
+    others = [
+        mass_beyond(x, a, b, log_density(x, a, b, c)) for a, b, c in zip(n[1:], s[1:], kept[1:], strict=True)
+    ]
+    low = mass_beyond(1 - x, n[0], n[0] - s[0], log_density(x, n[0], s[0], kept[0]))
+    assert 0.02 < low < 1
+    assert 0.02 < sum(others) < 1
+    check_choices(
+        lambda: choose_by_exceptions(x, rng.standard_exponential(), n, s, kept, 0, rng), laws_of(n, s)
+    )
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0, 1)), min_size=2, max_size=8), st.data())
@@ -360,16 +463,23 @@ def test_the_arm_of_the_largest_kl_index_does_not_depend_on_where_the_search_beg
     s = np.array([round(count * share) * 1.0 for count, share in arms])
     budget = data.draw(st.floats(0.01, 20))
     guess = data.draw(st.integers(0, len(n) - 1))
-    separator = data.draw(st.floats(0, 40))
+    separator = data.draw(st.floats(1e-6, 40))
     indices = np.array([depth(m, b) for m, b in zip(s / n, budget / n, strict=True)])
     kept = np.array([negentropy(a, b) for a, b in zip(n, s, strict=True)])
-    room = np.empty(len(n))
-    arm, between = search_and_separate(n, s, kept, budget, guess, room)
+
+    def certain(i, clock):
+        return separates(n[i], s[i], kept[i], budget, clock)
+
+    clock, other = np.zeros(9), np.zeros(9)
+    clock[[LEADER, ROUNDS]] = other[[LEADER, ROUNDS]] = guess, n.sum()
+    arm = search_and_separate(n, s, kept, budget, clock)
     assert indices[arm] >= indices.max() * (1 - 1e-12)
-    if separates(n, s, kept, n.sum(), budget, guess, separator, room):
+    assert clock[LEADER] == arm
+    keep_separator(n, s, kept, guess, separator, other)
+    if certain(guess, other):
         assert guess == arm
-    if separates(n, s, kept, n.sum(), budget, arm, between, room):
-        assert indices[arm] >= between > np.delete(indices, arm).max()
+    if certain(arm, clock):
+        assert indices[arm] >= clock[SEPARATOR] > np.delete(indices, arm).max()
 
 
 @given(

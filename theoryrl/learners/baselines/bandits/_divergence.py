@@ -11,7 +11,14 @@ indices move slowly.
 import math
 
 from theoryrl._numba import inlined_kernel, strict_kernel
-from theoryrl.learners.baselines.bandits._search import largest
+from theoryrl.learners.baselines.bandits._clock import (
+    CHANCE,
+    LEADER,
+    LOG_CHANCE,
+    OTHERS,
+    ROUNDS,
+    SEPARATOR,
+)
 
 NEWTON_STEPS = 100
 MARGIN = 1e-9
@@ -55,9 +62,11 @@ def depth(p, share):
     z, pinsker = least + (share - entropy) / (1 - p), p + math.sqrt(0.5 * share)
     if pinsker < 1:
         z = min(z, -math.log1p(-pinsker))
+    entropy += (1 - p) * math.log1p(-p)
     for _ in range(NEWTON_STEPS):
         q = chance(z)
-        following = z - (divergence(p, z) - share) * q / (q - p)
+        excess = entropy - p * math.log(q) + (1 - p) * z - share
+        following = z - excess * q / (q - p)
         if not least < following < z:
             return z
         z = following
@@ -79,67 +88,92 @@ def negentropy(n, s):
 
 
 @strict_kernel
-def search(n, s, budget, guess):
+def spent(n, s, entropy, q, log_q, z):
+    """Budget at which the depth of an arm is z, 0 if its mean is not below q = 1 - exp(-z)."""
+    return entropy - s * log_q + (n - s) * z if s < q * n else 0.0
+
+
+@strict_kernel
+def search(n, s, entropies, budget, guess):
     """Arm with the largest KL index, the first one of equals, and its depth."""
-    best = guess
-    top = depth(mean_of(n[guess], s[guess]), budget / n[guess])
+    best, top = guess, depth(mean_of(n[guess], s[guess]), budget / n[guess])
     q = chance(top)
+    log_q = math.log(q)
     for i in range(n.shape[0]):
-        mean, share = mean_of(n[i], s[i]), budget / n[i]
-        # Pinsker's inequality bounds the index without a logarithm.
-        if i == guess or mean + math.sqrt(0.5 * share) < q - 1e-14:
-            continue
         # The slack is more than rounding, so that equal arms are both searched, and the first one wins.
-        if mean <= q and divergence(mean, top) > (1 + MARGIN) * share + 1e-14:
+        slack = MARGIN * budget + ROUNDING * (1 - log_q + top) * n[i]
+        if i == guess or spent(n[i], s[i], entropies[i], q, log_q, top) > budget + slack:
             continue
-        index = depth(mean, share)
+        index = depth(mean_of(n[i], s[i]), budget / n[i])
         if index > top or (index == top and i < best):
             best, top, q = i, index, chance(index)
+            log_q = math.log(q)
     return best, top
 
 
-@inlined_kernel
-def excess(n, s, entropies, z, values):
-    """Fill values with minus the budgets at which the depths are z; return how rounding adds to them."""
-    q = chance(z)
+@strict_kernel
+def least_spent(n, s, entropies, arm, z):
+    """Least budget at which the depth of an arm, except for one, is z; and that arm."""
+    q, least, first = chance(z), math.inf, arm
     log_q = math.log(q)
     for i in range(n.shape[0]):
-        spent = entropies[i] - s[i] * log_q + (n[i] - s[i]) * z
-        values[i] = -spent if s[i] < q * n[i] else 0.0
-    return ROUNDING * (1 - log_q + z)
+        if i != arm:
+            needed = spent(n[i], s[i], entropies[i], q, log_q, z)
+            if needed < least:
+                least, first = needed, i
+    return least, first
 
 
 @inlined_kernel
-def separates(n, s, entropies, rounds, budget, arm, z, values):
-    """Whether z is certainly below the depth of the arm and above those of all others.
+def separates(n, s, entropy, budget, clock):
+    """Whether the separator is certainly below the depth of the leader and above those of all others.
 
-    `rounds` is the number of pulls of all arms.
+    n, s and entropy are the leader's. Rounding adds up over at most as many pulls as there were rounds.
     """
     certain = False
-    if 0 < z < math.inf:
-        slack = MARGIN * budget + excess(n, s, entropies, z, values) * rounds
-        mine = -values[arm]
-        values[arm] = -math.inf
-        certain = mine <= budget - slack and -largest(values) > budget + slack
+    z, log_q = clock[SEPARATOR], clock[LOG_CHANCE]
+    if z > 0:
+        slack = MARGIN * budget + ROUNDING * (1 - log_q + z) * clock[ROUNDS]
+        mine = spent(n, s, entropy, clock[CHANCE], log_q, z)
+        certain = mine <= budget - slack and clock[OTHERS] > budget + slack
     return certain
 
 
 @strict_kernel
-def search_and_separate(n, s, entropies, budget, guess, values):
-    """Arm with the largest KL index, the first one of equals, and a depth that may separate it.
+def keep_separator(n, s, entropies, arm, z, clock):
+    """Separate an arm from the others by the depth z."""
+    clock[LEADER], clock[SEPARATOR], clock[CHANCE] = arm, z, chance(z)
+    clock[LOG_CHANCE] = math.log(clock[CHANCE])
+    clock[OTHERS] = least_spent(n, s, entropies, arm, z)[0]
+
+
+@strict_kernel
+def distance(gap, ratio):
+    """How far below the leader's depth to put the separator, when the next depth is `gap` below.
+
+    The leader's depth is a random walk, and loses c in about c^2 / variance rounds; the next one grows with
+    log t, and gains gap - c in (gap - c) / speed rounds. The c at which both are equal.
+    """
+    return 2 * gap / (1 + math.sqrt(1 + 4 * gap / ratio))
+
+
+@strict_kernel
+def search_and_separate(n, s, entropies, budget, clock):
+    """Arm with the largest KL index, the first one of equals; and keep a depth that may separate it.
 
     Before that each arm once; a separator of 0 keeps the search going.
     """
+    clock[SEPARATOR] = 0.0
     for i in range(n.shape[0]):
         if n[i] == 0:
-            return i, 0.0
-    best, top = search(n, s, budget, guess)
-    if not 0 < top < math.inf:
-        return best, 0.0
-    excess(n, s, entropies, top, values)
-    values[best] = -math.inf
-    second = 0
-    for i in range(1, n.shape[0]):
-        if values[i] > values[second]:
-            second = i
-    return best, 0.5 * (top + depth(mean_of(n[second], s[second]), budget / n[second]))
+            return i
+    arm, top = search(n, s, entropies, budget, int(clock[LEADER]))
+    clock[LEADER] = arm
+    if 0 < top < math.inf:
+        second = least_spent(n, s, entropies, arm, top)[1]
+        mean = mean_of(n[second], s[second])
+        other, q = depth(mean, budget / n[second]), chance(top)
+        variance = q / ((1 - q) * n[arm] * n[arm])
+        speed = q / (n[second] * (q - mean) * clock[ROUNDS])
+        keep_separator(n, s, entropies, arm, top - distance(top - other, variance / speed), clock)
+    return arm

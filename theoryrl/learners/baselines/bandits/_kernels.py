@@ -6,20 +6,37 @@ seen, their summed losses, and where to look first, `p` the probabilities of the
 are scaled to [0, 1] by `low` and `width`.
 
 Each rule has a loop of its own: a rule that is looked up in every round costs several times the round
-itself, in counting the references to all arrays.
+itself, in counting the references to all arrays. For the same reason steps that hand arrays to a function
+stand in the loops, and not in what is compiled into them.
 """
 
 import math
 
 from theoryrl._numba import inlined_kernel, strict_kernel
+from theoryrl.learners.baselines.bandits._clock import (
+    DENSITY,
+    EXPIRY,
+    LEADER,
+    LOSSES,
+    MINE,
+    OTHERS,
+    PURSE,
+    ROUNDS,
+    SEPARATOR,
+)
 from theoryrl.learners.baselines.bandits._divergence import negentropy, search_and_separate, separates
-from theoryrl.learners.baselines.bandits._posterior import log_normaliser, most_pulled, thompson
+from theoryrl.learners.baselines.bandits._posterior import (
+    LIMIT,
+    change_of_density,
+    count_other,
+    draw_thompson,
+    largest_cost,
+)
 from theoryrl.learners.baselines.bandits._search import first_largest
 from theoryrl.learners.baselines.bandits._weights import draw, exponential_weights, tsallis_probabilities
 
 UCB1, KL_UCB, THOMPSON, THOMPSON_GAUSS, EXP3, TSALLIS = range(6)
 RATE, PERIODIC, ESTIMATOR, SCALE = range(4)
-ROUNDS, LOSSES, LEADER, SEPARATOR = range(4)
 
 
 @inlined_kernel
@@ -74,16 +91,25 @@ def learn_mean(n, s, kept, roots, clock, arm, x):
 # KL-UCB: memo holds the negative entropies, clock the arm chosen last and what separates it.
 
 
+@strict_kernel
+def budget_of(numbers, rounds):
+    """What the divergences of an index may add up to."""
+    log_t = math.log(max(1.0, rounds))
+    return log_t + numbers[RATE] * math.log(log_t) if numbers[RATE] > 0 and log_t > 1 else log_t
+
+
 @inlined_kernel
-def choose_kl(numbers, n, s, kept, room, clock):
-    """Arm with the largest KL index, after each arm once."""
-    log_t = math.log(max(1.0, clock[ROUNDS]))
-    budget = log_t + (numbers[RATE] * math.log(log_t) if log_t > 1 else 0.0)
+def choose_kl(numbers, n, s, kept, clock):
+    """Arm chosen last if its KL index is certainly the largest, else -1."""
     arm = int(clock[LEADER])
-    if not separates(n, s, kept, clock[ROUNDS], budget, arm, clock[SEPARATOR], room):
-        arm, clock[SEPARATOR] = search_and_separate(n, s, kept, budget, arm, room)
-        clock[LEADER] = arm
-    return arm
+    budget = budget_of(numbers, clock[ROUNDS])
+    return arm if separates(n[arm], s[arm], kept[arm], budget, clock) else -1
+
+
+@strict_kernel
+def search_kl(numbers, n, s, kept, clock):
+    """Arm with the largest KL index, after each arm once."""
+    return search_and_separate(n, s, kept, budget_of(numbers, clock[ROUNDS]), clock)
 
 
 @inlined_kernel
@@ -95,34 +121,35 @@ def learn_kl(n, s, kept, clock, arm, x):
     tick(clock, x)
 
 
-# Thompson sampling with Beta posteriors: memo holds their normalisers, clock the arm with the most pulls.
+# Thompson sampling with Beta posteriors: memo holds their normalisers and the costs of their coins, clock the
+# arm with the most pulls and what separates it.
 
 
 @inlined_kernel
-def choose_thompson(n, s, kept, room, clock, rng):
-    """Arm with the largest draw from its Beta posterior."""
-    return thompson(n, s, kept, int(clock[LEADER]), room, rng)
+def choose_thompson(clock, rng):
+    """Arm with the most pulls if certainly no other one's draw exceeds its draw, else -1."""
+    arm, cost = -1, clock[OTHERS] + clock[MINE]
+    clock[PURSE] = rng.standard_exponential()
+    if clock[ROUNDS] < clock[EXPIRY] and cost <= LIMIT and cost < clock[PURSE]:
+        arm = int(clock[LEADER])
+    return arm
+
+
+@strict_kernel
+def success_of(x, rng):
+    """A reward between 0 and 1 counts as a success with that probability (Agrawal and Goyal 2012)."""
+    return (1.0 if rng.random() < x else 0.0) if 0 < x < 1 else x
 
 
 @inlined_kernel
-def learn_thompson(n, s, kept, clock, arm, x, rng):
-    """Count a success or a failure.
-
-    A reward between 0 and 1 counts as a success with that probability (Agrawal and Goyal 2012).
-    """
-    success = x
-    if 0 < x < 1:
-        success = 1.0 if rng.random() < x else 0.0
+def learn_thompson(n, s, clock, arm, x, success):
+    """Count a success or a failure; if the arm was not the leader, `count_other` must follow."""
     n[arm] += 1
     s[arm] += success
     tick(clock, x)
-    before = int(clock[LEADER])
-    if arm != before:
-        # The normaliser of the arm with the most pulls is never asked for.
-        leader = most_pulled(n, before, arm)
-        clock[LEADER] = leader
-        other = before if leader == arm else arm
-        kept[other] = log_normaliser(n[other], s[other])
+    if arm == int(clock[LEADER]):
+        clock[DENSITY] *= change_of_density(clock[SEPARATOR], n[arm], s[arm], success)
+        clock[MINE] = largest_cost(1 - clock[SEPARATOR], n[arm], n[arm] - s[arm], clock[DENSITY])
 
 
 # Exp3 and Tsallis-INF.
@@ -186,9 +213,11 @@ def choose(rule, numbers, n, s, kept, roots, room, clock, p, rng):
     if rule == UCB1:
         return choose_ucb1(numbers, n, kept, roots, room, clock), 1.0
     if rule == KL_UCB:
-        return choose_kl(numbers, n, s, kept, room, clock), 1.0
+        arm = choose_kl(numbers, n, s, kept, clock)
+        return arm if arm >= 0 else search_kl(numbers, n, s, kept, clock), 1.0
     if rule == THOMPSON:
-        return choose_thompson(n, s, kept, room, clock, rng), 1.0
+        arm = choose_thompson(clock, rng)
+        return arm if arm >= 0 else draw_thompson(n, s, kept, roots, clock, rng), 1.0
     if rule == THOMPSON_GAUSS:
         return choose_gauss(numbers, n, kept, roots, room, clock, rng), 1.0
     arm = (
@@ -203,7 +232,9 @@ def learn(rule, numbers, n, s, kept, roots, room, clock, p, arm, x, rng):
     if rule == KL_UCB:
         learn_kl(n, s, kept, clock, arm, x)
     elif rule == THOMPSON:
-        learn_thompson(n, s, kept, clock, arm, x, rng)
+        learn_thompson(n, s, clock, arm, x, success_of(x, rng))
+        if arm != int(clock[LEADER]):
+            count_other(n, s, kept, roots, clock, arm)
     elif rule == EXP3:
         learn_exp3(n, s, clock, p, arm, x)
     elif rule == TSALLIS:
@@ -250,7 +281,9 @@ def play_ucb1(numbers, scale, n, s, kept, roots, room, clock, p, rewards, first,
 def play_kl(numbers, scale, n, s, kept, roots, room, clock, p, rewards, first, last, rng, arms, chances):
     """Play rows of `rewards`; return the first one that is outside the range, else -1."""
     for t in range(first, last):
-        arm = choose_kl(numbers, n, s, kept, room, clock)
+        arm = choose_kl(numbers, n, s, kept, clock)
+        if arm < 0:
+            arm = search_kl(numbers, n, s, kept, clock)
         arms[t], chances[t] = arm, 1.0
         x = scaled(rewards[t, arm], scale)
         if math.isnan(x):
@@ -265,12 +298,16 @@ def play_thompson(
 ):
     """Play rows of `rewards`; return the first one that is outside the range, else -1."""
     for t in range(first, last):
-        arm = choose_thompson(n, s, kept, room, clock, rng)
+        arm = choose_thompson(clock, rng)
+        if arm < 0:
+            arm = draw_thompson(n, s, kept, roots, clock, rng)
         arms[t], chances[t] = arm, 1.0
         x = scaled(rewards[t, arm], scale)
         if math.isnan(x):
             return t
-        learn_thompson(n, s, kept, clock, arm, x, rng)
+        learn_thompson(n, s, clock, arm, x, success_of(x, rng))
+        if arm != int(clock[LEADER]):
+            count_other(n, s, kept, roots, clock, arm)
     return -1
 
 

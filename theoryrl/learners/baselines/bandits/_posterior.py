@@ -1,18 +1,39 @@
-"""Thompson's choice for Beta posteriors, without drawing from each of them.
+"""Thompson's choice for Beta posteriors, without drawing from them in most rounds.
 
-Only the arm of the largest draw matters. The draw x of the arm with the most pulls is usually the largest,
-and whether another arm exceeds it is decided by thinning: beyond x the other's density f, log-concave, lies
-below the exponential that touches it at x. With the mass m of that exponential beyond x, the arm exceeds x
-if a coin of probability m shows heads and a point drawn from the exponential is accepted with
-probability f / exponential; the point is then the arm's draw, given that it exceeds x. Otherwise its
-draw is somewhere below x, which is all that need be known. The coins of all arms are one exponential
-variate E, spent from arm to arm: heads where E < -log(1 - m), else E is reduced by that, and is as good as
-new. So one comparison usually settles all of them.
+Only the arm of the largest draw matters. A separator x lies below nearly all draws of the arm with the most
+pulls, the leader, and above nearly all draws of the others. As long as there is no exception, the leader is
+chosen. Exceptions are found by thinning: beyond x the density f of another arm, log-concave, lies below the
+exponential that touches it at x. With the mass m of that exponential beyond x, the arm's draw exceeds x if a
+coin of probability m shows heads and a point drawn from the exponential is accepted with probability
+f / exponential; the point is then the draw, given that it exceeds x. Otherwise the draw is somewhere below
+x. The leader's draw below x is found in the same way, with x and the draw counted from 1 downwards.
+
+The coins of all arms are one exponential variate E, spent from arm to arm: heads where E < -log(1 - m), else
+E is reduced by that, and is as good as new. So where E exceeds a bound on the sum of these costs, which
+changes by a few products when an arm is pulled, all coins show tails. The separator depends on the past
+only, so that the law is exactly that of independent draws, wherever it lies; a bad one only costs time.
 """
 
 import math
 
-from theoryrl._numba import inlined_kernel, strict_kernel
+from theoryrl._numba import strict_kernel
+from theoryrl.learners.baselines.bandits._clock import (
+    DENSITY,
+    EXPIRY,
+    LEADER,
+    MINE,
+    OTHERS,
+    PURSE,
+    ROUNDS,
+    SEPARATOR,
+)
+
+LIMIT = 0.25
+"""Costs above which the arms are not well enough apart, and all draws are made."""
+SAFE = 4 / 3 * (1 + 1e-6)
+"""-log(1 - m) <= 4 m / 3 up to m = 1/4; the rest is for the rounding of up to 2^30 products."""
+LONGEST = 2.0**30
+"""Rounds after which the leader's density is computed anew."""
 
 
 @strict_kernel
@@ -35,13 +56,9 @@ def beta(n, s, rng):
 
 
 @strict_kernel
-def beyond(x, n, s, rng):
-    """A draw from the posterior, its coin having shown heads: above x, or 0 for some point below."""
-    rate, rest = (n - s) / (1 - x) - s / x, 1 - x
-    u = rng.random()
-    z = u * rest if rate * rest < 1e-9 else -math.log1p(u * math.expm1(-rate * rest)) / rate
-    accepted = s * math.log1p(z / x) + (n - s) * math.log1p(-z / rest) + rate * z
-    return x + z if math.log(rng.random()) <= accepted else 0.0
+def log_density(x, n, s, normaliser):
+    """Logarithm of the posterior's density at x."""
+    return normaliser + s * math.log(x) + (n - s) * math.log1p(-x)
 
 
 @strict_kernel
@@ -52,57 +69,149 @@ def mass_beyond(x, n, s, log_f):
     return math.exp(log_f) * width
 
 
-@inlined_kernel
-def sum_is_below(E, x, log_rest, n, s, heights):
-    """Whether the coins of all arms certainly cost less than E.
+@strict_kernel
+def beyond(x, n, s, rng):
+    """A draw from the posterior, its coin having shown heads: above x, or 0 for some point below."""
+    rate, rest = (n - s) / (1 - x) - s / x, 1 - x
+    u = rng.random()
+    z = u * rest if rate * rest < 1e-9 else -math.log1p(u * math.expm1(-rate * rest)) / rate
+    accepted = s * math.log1p(z / x) + (n - s) * math.log1p(-z / rest) + rate * z
+    return x + z if math.log(rng.random()) <= accepted else 0.0
 
-    A density that falls beyond x has a mass of at most (1 - x) f(x) there, and -log(1 - m) <= 2 m up to 1/2:
-    a coin of more than that is never tossed, whatever E. Arms whose mass is so bounded by E / (4 K) and 1/4
-    cost E / 2 in all; the masses of the others are computed.
+
+@strict_kernel
+def largest_cost(x, n, s, density):
+    """Upper bound on the cost -log(1 - m) of an arm's coin, where that is at most 1/4; else more than 1/4.
+
+    The mass m is at most f / slope, with the density f and its slope of the logarithm at x; so the bound is
+    infinite where the density does not fall.
     """
-    K, total = n.shape[0], 0.0
-    small = math.log(min(E / (4 * K), 0.25)) - log_rest
-    for i in range(K):
-        if heights[i] > small:
-            mass = mass_beyond(x, n[i], s[i], heights[i]) if heights[i] < math.inf else 1.0
-            if mass > 0.5:
-                return False
-            total += 2 * mass
-    return total < 0.5 * E
+    falls = n * x - s
+    return SAFE * density * x * (1 - x) / falls if falls > 0 else math.inf
 
 
-@inlined_kernel
-def thompson(n, s, normalisers, leader, heights, rng):
-    """Return the arm with the largest of independent draws from the posteriors.
+@strict_kernel
+def change_of_density(x, n, s, success):
+    """Factor on the density at x by a success or a failure, after which there were n pulls, s successes."""
+    return (n + 1) * (x / s if success == 1 else (1 - x) / (n - s))
 
-    `normalisers` need not hold that of the leader; `heights` is overwritten.
-    """
-    K = n.shape[0]
-    x = beta(n[leader], s[leader], rng)
-    inside = 0 < x < 1
-    log_x, log_rest = (math.log(x), math.log1p(-x)) if inside else (0.0, 0.0)
-    for i in range(K):
-        f = n[i] - s[i]
-        height = normalisers[i] + s[i] * log_x + f * log_rest
-        heights[i] = height if s[i] * (1 - x) <= f * x else math.inf
-    heights[leader] = -math.inf
-    E = rng.standard_exponential()
-    if inside and sum_is_below(E, x, log_rest, n, s, heights):
-        return leader
-    best, top = leader, x
-    for i in range(K):
-        if i == leader:
-            continue
-        mass = mass_beyond(x, n[i], s[i], heights[i]) if inside and heights[i] < math.inf else 1.0
-        if mass > 0.5:
-            draw = beta(n[i], s[i], rng)
-        else:
-            cost = -math.log1p(-mass)
-            if E > cost:
-                E -= cost
-                continue
-            draw = beyond(x, n[i], s[i], rng)
-            E = rng.standard_exponential()
+
+@strict_kernel
+def cost_of(x, n, s, normaliser):
+    """The same, from the constant of the density."""
+    return largest_cost(x, n, s, math.exp(log_density(x, n, s, normaliser)))
+
+
+@strict_kernel
+def sum_of_others(costs, leader):
+    """Sum of the costs of all arms but the leader."""
+    total = 0.0
+    for i in range(costs.shape[0]):
+        total += costs[i] if i != leader else 0.0
+    return total
+
+
+@strict_kernel
+def separate(n, s, normalisers, costs, clock):
+    """Put the separator where the costs are about least, by trying multiples of the leader's deviation."""
+    leader = int(clock[LEADER])
+    N, S = n[leader], s[leader]
+    normalisers[leader] = log_normaliser(N, S)
+    middle = (S + 1) / (N + 2)
+    step = 0.5 * math.sqrt(middle * (1 - middle) / (N + 3))
+    clock[EXPIRY] = clock[ROUNDS] + min(10 + 0.1 * clock[ROUNDS], LONGEST)
+    least, clock[SEPARATOR] = math.inf, 0.0
+    for k in range(3, 16):
+        x = middle - k * step
+        if x <= 0:
+            break
+        total = cost_of(1 - x, N, N - S, normalisers[leader])
+        for i in range(n.shape[0]):
+            total += cost_of(x, n[i], s[i], normalisers[i]) if i != leader else 0.0
+        if total >= least:
+            break
+        least, clock[SEPARATOR] = total, x
+    x = clock[SEPARATOR]
+    if least > LIMIT:
+        clock[OTHERS] = math.inf
+        return
+    for i in range(n.shape[0]):
+        costs[i] = cost_of(x, n[i], s[i], normalisers[i])
+    clock[OTHERS] = sum_of_others(costs, leader)
+    clock[DENSITY] = math.exp(log_density(x, N, S, normalisers[leader]))
+    clock[MINE] = largest_cost(1 - x, N, N - S, clock[DENSITY])
+
+
+@strict_kernel
+def count_other(n, s, normalisers, costs, clock, arm):
+    """Take in the pull of an arm that was not the leader."""
+    before = int(clock[LEADER])
+    leader = most_pulled(n, before, arm)
+    normalisers[arm] = log_normaliser(n[arm], s[arm])
+    if leader != before:
+        normalisers[before] = log_normaliser(n[before], s[before])
+        clock[LEADER], clock[OTHERS], clock[EXPIRY] = leader, math.inf, 0.0
+    elif clock[OTHERS] < math.inf:
+        costs[arm] = cost_of(clock[SEPARATOR], n[arm], s[arm], normalisers[arm])
+        clock[OTHERS] = sum_of_others(costs, leader)
+
+
+@strict_kernel
+def exception(x, n, s, normaliser, E, rng):
+    """Return the arm's draw if it exceeds x, else 0; and what is left of E."""
+    cost = -math.log1p(-mass_beyond(x, n, s, log_density(x, n, s, normaliser)))
+    if E > cost:
+        return 0.0, E - cost
+    return beyond(x, n, s, rng), rng.standard_exponential()
+
+
+@strict_kernel
+def choose_by_exceptions(x, E, n, s, normalisers, leader, rng):
+    """Return the arm with the largest of independent draws, E being what the coins may cost."""
+    N, S = n[leader], s[leader]
+    depth, E = exception(1 - x, N, N - S, log_normaliser(N, S), E, rng)
+    best, top = leader, 0.0
+    for i in range(n.shape[0]):
+        if i != leader:
+            draw, E = exception(x, n[i], s[i], normalisers[i], E, rng)
+            if draw > top:
+                best, top = i, draw
+    if depth == 0 and best != leader:  # some above x, and the leader too
+        draw = 0.0
+        while draw < x:
+            draw = beta(N, S, rng)
+        best = leader if draw > top else best
+    elif depth > 0 and best == leader:  # all below x
+        top = 1 - depth
+        for i in range(n.shape[0]):
+            if i != leader:
+                draw = 1.0
+                while draw > x:
+                    draw = beta(n[i], s[i], rng)
+                if draw > top:
+                    best, top = i, draw
+    return best
+
+
+@strict_kernel
+def choose_by_draws(n, s, rng):
+    """Return the arm with the largest of independent draws."""
+    best, top = 0, -1.0
+    for i in range(n.shape[0]):
+        draw = beta(n[i], s[i], rng)
         if draw > top:
             best, top = i, draw
     return best
+
+
+@strict_kernel
+def draw_thompson(n, s, normalisers, costs, clock, rng):
+    """Return the arm with the largest of independent draws, where the leader is not certain."""
+    if clock[ROUNDS] >= clock[EXPIRY]:
+        separate(n, s, normalisers, costs, clock)
+    leader, cost = int(clock[LEADER]), clock[OTHERS] + clock[MINE]
+    if cost > LIMIT:
+        return choose_by_draws(n, s, rng)
+    if cost < clock[PURSE]:
+        return leader
+    return choose_by_exceptions(clock[SEPARATOR], clock[PURSE], n, s, normalisers, leader, rng)

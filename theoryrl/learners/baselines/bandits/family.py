@@ -30,8 +30,7 @@ class BanditState:
     memo
         Functions of n and s that are worth keeping, and room to work in: shape [m, 3, K].
     clock
-        Of each bin the rounds, the summed losses, the arm to look at first, and what separated it from the
-        others: shape [m, 4].
+        Of each bin the rounds, the summed losses, and what a rule keeps besides (`_clock`): shape [m, 9].
     context
         Of the coming round.
     blocks
@@ -46,7 +45,7 @@ class BanditState:
     s: Float[np.ndarray, "m K"]
     p: Float[np.ndarray, " K"]
     memo: Float[np.ndarray, "m three K"]
-    clock: Float[np.ndarray, "m four"]
+    clock: Float[np.ndarray, "m nine"]
     rng: np.random.Generator
     context: float
     blocks: bool
@@ -136,7 +135,7 @@ class BanditLearner:
             s=np.zeros((m, K)),
             p=np.zeros(K),
             memo=memo,
-            clock=np.zeros((m, 4)),
+            clock=np.zeros((m, 9)),
             rng=rng,
             context=0.0 if spec.context is None else spec.context,
             blocks=spec.blocks,
