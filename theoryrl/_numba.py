@@ -2,9 +2,11 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numba
+from numba import types
+from numba.extending import overload
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -61,3 +63,32 @@ def ordered_kernel(function: Callable[..., Any]) -> Any:
 def inlined_kernel(function: Callable[..., Any]) -> Any:
     """Compile like `strict_kernel`, into its callers: for steps that cost less than a call with arrays."""
     return numba.njit(cache=True, inline="always", error_model="numpy")(inspect.unwrap(function))
+
+
+def by_layout(
+    dense: Callable[..., Any],
+    sparse: Callable[..., Any],
+    dense_options: Any,
+    sparse_options: Any,
+    inline: Literal["never", "always"] = "never",
+) -> Any:
+    """Return a function of a model's rows, for kernels, and for Python where compilation is switched off.
+
+    Its first argument P is an array, for which `dense` stands in, or the three arrays of compressed sparse
+    rows in a tuple, for which `sparse` does; both take the same arguments.
+    """
+
+    def function(P: Any, *rest: Any) -> Any:
+        return (sparse if isinstance(P, tuple) else dense)(P, *rest)
+
+    def offer(loop: Callable[..., Any], tuples: bool, options: Any) -> None:
+        def choose(P: Any, *_: Any) -> Any:
+            return inspect.unwrap(loop) if isinstance(P, types.BaseTuple) == tuples else None
+
+        choose.__signature__ = inspect.signature(loop)  # type: ignore[attr-defined]
+        overload(function, jit_options=options, inline=inline)(choose)
+
+    offer(dense, False, dense_options)
+    offer(sparse, True, sparse_options)
+    function.__doc__ = dense.__doc__
+    return function

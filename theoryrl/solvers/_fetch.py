@@ -4,11 +4,12 @@ Rows of a few numbers that lie far apart are read at the pace of main memory's l
 asked for some rounds ahead.
 """
 
+import inspect
 from typing import Any
 
 from numba import types
 from numba.core import cgutils as _cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 cgutils: Any = _cgutils
 
@@ -29,5 +30,16 @@ def _fetch(_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.uintp), generate
 
 
-fetch: Any = _fetch
-"""fetch(array, index) asks for the cache line of array[index], without waiting for it; it changes nothing."""
+prefetch: Any = _fetch
+
+
+def fetch(array: Any, index: Any) -> None:
+    """Ask for the cache line of array[index], without waiting for it; changes nothing."""
+
+
+@overload(fetch)
+def _compiled_fetch(array: Any, index: Any) -> Any:
+    def ask(array: Any, index: Any) -> Any:
+        return prefetch(array, index)
+
+    return inspect.unwrap(ask)

@@ -1,71 +1,56 @@
 """Compiled work on the rows P(. | s, a) of a model without a horizon.
 
 The rows are a dense array [S A, S], or the three arrays of compressed sparse rows in a tuple; the
-overloads below are the one place that knows the difference. Row s * A + a belongs to (s, a).
+functions at the top are the one place that knows the difference. Row s * A + a belongs to (s, a).
 """
 
-import inspect
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from theoryrl._numba import kernel
+from theoryrl._numba import by_layout, kernel
 
 OPTIONS: Any = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 
 
-def drift(P: Any, row: int, h: Any, s: int) -> tuple[float, float]:
-    """Return sum_t P[row, t] (h[t] - h[s]) and the same sum of absolute values."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(drift, jit_options=OPTIONS)
 def _drift(P, row, h, s):
-    def dense(P, row, h, s):
-        total, size, here = 0.0, 0.0, h[s]
-        for t in range(h.shape[0]):
-            term = P[row, t] * (h[t] - here)
-            total += term
-            size += abs(term)
-        return total, size
-
-    def sparse(P, row, h, s):
-        probabilities, next_states, row_starts = P
-        total, size, here = 0.0, 0.0, h[s]
-        for i in range(row_starts[row], row_starts[row + 1]):
-            term = probabilities[i] * (h[next_states[i]] - here)
-            total += term
-            size += abs(term)
-        return total, size
-
-    # The tests' shape checks wrap functions, which Numba cannot read.
-    return inspect.unwrap(sparse if isinstance(P, types.BaseTuple) else dense)
+    """Return sum_t P[row, t] (h[t] - h[s]) and the same sum of absolute values."""
+    total, size, here = 0.0, 0.0, h[s]
+    for t in range(h.shape[0]):
+        term = P[row, t] * (h[t] - here)
+        total += term
+        size += abs(term)
+    return total, size
 
 
-def leads_elsewhere(P: Any, row: int, labels: Any, label: int) -> bool:
-    """Return whether the row reaches a state whose label differs from `label`."""
-    raise NotImplementedError("compiled code only")
+def _drift_of_sparse(P, row, h, s):
+    probabilities, next_states, row_starts = P
+    total, size, here = 0.0, 0.0, h[s]
+    for i in range(row_starts[row], row_starts[row + 1]):
+        term = probabilities[i] * (h[next_states[i]] - here)
+        total += term
+        size += abs(term)
+    return total, size
 
 
-@overload(leads_elsewhere, jit_options=OPTIONS)
 def _leads_elsewhere(P, row, labels, label):
-    def dense(P, row, labels, label):
-        for t in range(labels.shape[0]):  # noqa: SIM110 - compiled code
-            if P[row, t] > 0.0 and labels[t] != label:
-                return True
-        return False
+    """Return whether the row reaches a state whose label differs from `label`."""
+    for t in range(labels.shape[0]):  # noqa: SIM110 - compiled code
+        if P[row, t] > 0.0 and labels[t] != label:
+            return True
+    return False
 
-    def sparse(P, row, labels, label):
-        probabilities, next_states, row_starts = P
-        for i in range(row_starts[row], row_starts[row + 1]):
-            if probabilities[i] > 0.0 and labels[next_states[i]] != label:
-                return True
-        return False
 
-    # The tests' shape checks wrap functions, which Numba cannot read.
-    return inspect.unwrap(sparse if isinstance(P, types.BaseTuple) else dense)
+def _leads_elsewhere_of_sparse(P, row, labels, label):
+    probabilities, next_states, row_starts = P
+    for i in range(row_starts[row], row_starts[row + 1]):
+        if probabilities[i] > 0.0 and labels[next_states[i]] != label:
+            return True
+    return False
+
+
+drift = by_layout(_drift, _drift_of_sparse, OPTIONS, OPTIONS)
+leads_elsewhere = by_layout(_leads_elsewhere, _leads_elsewhere_of_sparse, OPTIONS, OPTIONS)
 
 
 @kernel

@@ -1,5 +1,8 @@
 """How the discounted solvers behave: invariances, threads, interrupts, refusals."""
 
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -12,6 +15,7 @@ from tests.generators import random_discounted, random_rows, seeds
 from theoryrl.instances import INSTANCES, discounted_gridworld, replacement
 from theoryrl.models import DeterministicPolicy, DiscountedMDP, Policy
 from theoryrl.solvers import METHODS, InterruptedSolve, NotConvergedError, discounted, solve
+from theoryrl.solvers.discounted import _operators
 
 TOL = 1e-9
 METHOD = st.sampled_from(list(METHODS[DiscountedMDP]))
@@ -296,3 +300,43 @@ def test_sweeps_in_place_keep_their_digits_where_values_are_far_larger_than_thei
     exact = discounted.policy_iteration(mdp, 1e-8, evaluation="lu").value
     assert np.abs(solution.value - exact).max() <= 2e-8
     assert abs(solution.value[-1] - 10_000) <= 1e-8 + 1e-11
+
+
+@given(seed=seeds, backwards=st.booleans(), toll=st.floats(-2, 2), csr=st.booleans())
+@settings(max_examples=40)
+def test_a_sweep_in_place_solves_for_what_returns_to_each_state_in_turn(seed, backwards, toll, csr):
+    mdp = random_discounted(seed, S=5, A=3, gamma=0.9, csr=csr)
+    rng = np.random.default_rng(seed)
+    P, r, start = mdp.dense_P(), mdp.r - toll, rng.normal(size=5)
+    operator = _operators.Tabular.of(mdp)
+    for policy in (None, np.array([rng.choice(np.flatnonzero(row)) for row in mdp.mask])):
+        h, x, actions = start.copy(), start.copy(), np.zeros(5, dtype=np.int64)
+        for s in range(5)[:: -1 if backwards else 1]:
+            others = P[s] @ x - P[s, :, s] * x[s]
+            lasting = np.where(mdp.mask[s], (r[s] + 0.9 * others) / (1 - 0.9 * P[s, :, s]), -np.inf)
+            actions[s] = lasting.argmax() if policy is None else policy[s]
+            x[s] = lasting[actions[s]]
+        found = actions.copy()
+        if policy is None:
+            operator.gauss_seidel(h, toll, backwards, found)
+        else:
+            operator.evaluate_in_place(h, toll, backwards, found)
+        np.testing.assert_allclose(h, x, rtol=1e-12, atol=1e-12)
+        assert (found == actions).all()
+
+
+def test_the_solvers_run_without_compilation_too():
+    """For those who step through them: in a process of its own, because the switch is read on import."""
+    code = """
+import numpy as np
+from theoryrl import instances, solve
+grid = instances.discounted_gridworld(4, 4, 0.9)
+dense = type(grid)(grid.dense_P(), grid.r, 0.9)
+values = [solve(mdp, method, tol=1e-9).value for mdp in (grid, dense) for method in ("auto", "gauss-seidel")]
+assert all(abs(value - values[0]).max() <= 2e-9 for value in values)
+river = instances.average_riverswim()
+assert abs(solve(river).value - solve(type(river)(river.dense_P(), river.r)).value).max() <= 2e-6
+"""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr

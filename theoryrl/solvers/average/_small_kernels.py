@@ -6,66 +6,50 @@ out of the chain one after the other, each by watching it only while it is elsew
 subtracted from a probability, so that nearly decomposable chains lose no digits.
 """
 
-import inspect
-from typing import Any
-
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from theoryrl._numba import kernel
+from theoryrl._numba import by_layout, kernel
 from theoryrl.solvers._row_kernels import OPTIONS, attract, improve
 
 MOST_IMPROVEMENTS = 200
 """Improvements after which shortest times are left to the general path."""
 
 
-def add_row(P: Any, row: int, places: Any, out: Any) -> None:
-    """Add P[row, t] to out[places[t]] for every successor t."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(add_row, jit_options=OPTIONS)
 def _add_row(P, row, places, out):
-    def dense(P, row, places, out):
-        for t in range(places.shape[0]):
-            out[places[t]] += P[row, t]
-
-    def sparse(P, row, places, out):
-        probabilities, next_states, row_starts = P
-        for i in range(row_starts[row], row_starts[row + 1]):
-            out[places[next_states[i]]] += probabilities[i]
-
-    # The tests' shape checks wrap functions, which Numba cannot read.
-    return inspect.unwrap(sparse if isinstance(P, types.BaseTuple) else dense)
+    """Add P[row, t] to out[places[t]] for every successor t."""
+    for t in range(places.shape[0]):
+        out[places[t]] += P[row, t]
 
 
-def mark_row(P: Any, row: int, seen: Any) -> bool:
-    """Set seen[t] for every successor t of the row; return whether any was new."""
-    raise NotImplementedError("compiled code only")
+def _add_row_of_sparse(P, row, places, out):
+    probabilities, next_states, row_starts = P
+    for i in range(row_starts[row], row_starts[row + 1]):
+        out[places[next_states[i]]] += probabilities[i]
 
 
-@overload(mark_row, jit_options=OPTIONS)
 def _mark_row(P, row, seen):
-    def dense(P, row, seen):
-        new = False
-        for t in range(seen.shape[0]):
-            if P[row, t] > 0.0 and not seen[t]:
-                seen[t] = True
-                new = True
-        return new
+    """Set seen[t] for every successor t of the row; return whether any was new."""
+    new = False
+    for t in range(seen.shape[0]):
+        if P[row, t] > 0.0 and not seen[t]:
+            seen[t] = True
+            new = True
+    return new
 
-    def sparse(P, row, seen):
-        probabilities, next_states, row_starts = P
-        new = False
-        for i in range(row_starts[row], row_starts[row + 1]):
-            t = next_states[i]
-            if probabilities[i] > 0.0 and not seen[t]:
-                seen[t] = True
-                new = True
-        return new
 
-    return inspect.unwrap(sparse if isinstance(P, types.BaseTuple) else dense)
+def _mark_row_of_sparse(P, row, seen):
+    probabilities, next_states, row_starts = P
+    new = False
+    for i in range(row_starts[row], row_starts[row + 1]):
+        t = next_states[i]
+        if probabilities[i] > 0.0 and not seen[t]:
+            seen[t] = True
+            new = True
+    return new
+
+
+add_row = by_layout(_add_row, _add_row_of_sparse, OPTIONS, OPTIONS)
+mark_row = by_layout(_mark_row, _mark_row_of_sparse, OPTIONS, OPTIONS)
 
 
 @kernel

@@ -88,11 +88,6 @@ class Implicit:
         model = self.mdp.step, self.feasible, self.mdp.max_successors
         kernels.gauss_seidel(*model, self.gamma, toll, h, backwards, actions)
 
-    def evaluate_in_place(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
-        """The same for one policy."""
-        model = self.mdp.step, self.mdp.max_successors
-        kernels.evaluate_in_place(*model, self.gamma, toll, h, backwards, actions)
-
     def backup_error(self, h: np.ndarray) -> float:
         r"""Bound the distance of a computed backup of h from the exact one.
 

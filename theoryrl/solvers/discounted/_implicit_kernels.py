@@ -127,12 +127,3 @@ def gauss_seidel(step, feasible, width, gamma, toll, h, backwards, actions):
         first, end = feasible(s)
         best, actions[s] = best_between(step, s, first, end - 1, gamma, h, next_states, probabilities)
         h[s] = best - toll
-
-
-@run_time_kernel
-def evaluate_in_place(step, width, gamma, toll, h, backwards, actions):
-    """The same sweep for one policy."""
-    next_states, probabilities = np.empty(width, dtype=np.int64), np.empty(width)
-    for i in range(h.shape[0]):
-        s = h.shape[0] - 1 - i if backwards else i
-        h[s] = action_value(step, s, actions[s], gamma, h, next_states, probabilities) - toll

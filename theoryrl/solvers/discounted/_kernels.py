@@ -4,110 +4,79 @@ The transitions are either a dense array [S A, S], or the three arrays of compre
 tuple; `expected` is the one place that knows the difference. Row s * A + a belongs to (s, a).
 """
 
-import inspect
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from theoryrl._numba import kernel, scalar_kernel, threaded_kernel
+from theoryrl._numba import by_layout, kernel, scalar_kernel, threaded_kernel
 from theoryrl.solvers._fetch import fetch
-
-
-def expected(P: Any, row: int, h: Any) -> float:
-    """Return sum_t P[row, t] h[t]."""
-    raise NotImplementedError("compiled code only")
-
-
-def expected_elsewhere(P: Any, row: int, h: Any, s: int) -> tuple[float, float]:
-    """Return the part of `expected` from states other than s, and the probability of s."""
-    raise NotImplementedError("compiled code only")
-
 
 DENSE: Any = {"fastmath": {"reassoc", "contract"}, "error_model": "numpy"}
 SPARSE: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 """Sums over few successors stay scalar: vector instructions that gather are slower than loads. Indices
-are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for.
-What a sweep in place adds up is compiled into it: a call costs three times as much, for the references
-that it counts."""
-
+are taken as unsigned numbers, which saves the test for negative ones that Python's indexing asks for."""
 
 UNIT = 2.0**-53
 AHEAD = 16
 """How many states ahead the row of the action that is read first is asked for."""
 
 
-@overload(expected, jit_options=DENSE)
-def _dense_expected(P, row, h):
-    def dense(P, row, h):
-        total = 0.0
-        for t in range(h.shape[0]):
-            total += P[row, t] * h[t]
-        return total
-
-    return None if isinstance(P, types.BaseTuple) else inspect.unwrap(dense)
+def _expected(P, row, h):
+    """Return sum_t P[row, t] h[t]."""
+    total = 0.0
+    for t in range(h.shape[0]):
+        total += P[row, t] * h[t]
+    return total
 
 
-@overload(expected, jit_options=SPARSE)
-def _sparse_expected(P, row, h):
-    def sparse(P, row, h):
-        probabilities, next_states, row_starts = P
-        total = 0.0
-        for i in range(np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])):
-            total += probabilities[i] * h[np.uintp(next_states[i])]
-        return total
-
-    return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
+def _expected_of_sparse(P, row, h):
+    probabilities, next_states, row_starts = P
+    total = 0.0
+    for i in range(np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])):
+        total += probabilities[i] * h[np.uintp(next_states[i])]
+    return total
 
 
-@overload(expected_elsewhere, jit_options=DENSE, inline="always")
-def _dense_expected_elsewhere(P, row, h, s):
-    def dense(P, row, h, s):
-        total = 0.0
-        for t in range(h.shape[0]):
-            total += P[row, t] * h[t]
-        return total - P[row, s] * h[s], P[row, s]
-
-    return None if isinstance(P, types.BaseTuple) else inspect.unwrap(dense)
+def _expected_elsewhere(P, row, h, s):
+    """Return the part of `expected` from states other than s, and the probability of s."""
+    total = 0.0
+    for t in range(h.shape[0]):
+        total += P[row, t] * h[t]
+    return total - P[row, s] * h[s], P[row, s]
 
 
-@overload(expected_elsewhere, jit_options=SPARSE, inline="always")
-def _sparse_expected_elsewhere(P, row, h, s):
-    def sparse(P, row, h, s):
-        probabilities, next_states, row_starts = P
-        total, stay = 0.0, 0.0
-        for i in range(np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])):
-            t = np.uintp(next_states[i])
-            if t == np.uintp(s):
-                stay += probabilities[i]
-            else:
-                total += probabilities[i] * h[t]
-        return total, stay
-
-    return inspect.unwrap(sparse) if isinstance(P, types.BaseTuple) else None
+def _expected_elsewhere_of_sparse(P, row, h, s):
+    probabilities, next_states, row_starts = P
+    total, stay = 0.0, 0.0
+    for i in range(np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])):
+        t = np.uintp(next_states[i])
+        if t == np.uintp(s):
+            stay += probabilities[i]
+        else:
+            total += probabilities[i] * h[t]
+    return total, stay
 
 
-def fetch_row(P: Any, row: int) -> None:
-    """Ask for the memory of a row that is needed soon, where it is too short to be foreseen."""
-    raise NotImplementedError("compiled code only")
-
-
-@overload(fetch_row)
 def _fetch_row(P, row):
-    def dense(P, row):
-        pass
+    """Ask for the memory of a row that is needed soon, where it is too short to be foreseen."""
 
-    def sparse(P, row):
-        probabilities, next_states, row_starts = P
-        start, end = np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])
-        if end > start:
-            fetch(probabilities, start)
-            fetch(probabilities, end - np.uintp(1))
-            fetch(next_states, start)
-            fetch(next_states, end - np.uintp(1))
 
-    return inspect.unwrap(sparse if isinstance(P, types.BaseTuple) else dense)
+def _fetch_row_of_sparse(P, row):
+    probabilities, next_states, row_starts = P
+    start, end = np.uintp(row_starts[row]), np.uintp(row_starts[row + 1])
+    if end > start:
+        fetch(probabilities, start)
+        fetch(probabilities, end - np.uintp(1))
+        fetch(next_states, start)
+        fetch(next_states, end - np.uintp(1))
+
+
+expected = by_layout(_expected, _expected_of_sparse, DENSE, SPARSE)
+# Compiled into the sweep: calls cost three times as much as the sum, for the references that they count.
+expected_elsewhere = by_layout(
+    _expected_elsewhere, _expected_elsewhere_of_sparse, DENSE, SPARSE, inline="always"
+)
+fetch_row = by_layout(_fetch_row, _fetch_row_of_sparse, {}, {})
 
 
 @threaded_kernel

@@ -47,9 +47,6 @@ class Operator(Protocol):
     def gauss_seidel(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
         """Back h up in place, state after state, with rewards lower by `toll`; write the maximisers."""
 
-    def evaluate_in_place(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
-        """The same for one policy."""
-
     def backup_error(self, h: np.ndarray) -> float:
         """Bound the distance of a computed backup of h from the exact one."""
 
@@ -134,7 +131,7 @@ class Tabular:
         _kernels.gauss_seidel(self.rows, self.r, self.active, self.gamma, toll, h, backwards, actions)
 
     def evaluate_in_place(self, h: np.ndarray, toll: float, backwards: bool, actions: np.ndarray) -> None:
-        """The same for one policy."""
+        """Back h up in place by one policy, with rewards lower by `toll`."""
         _kernels.evaluate_in_place(self.rows, self.r, self.gamma, toll, h, backwards, actions)
 
     def backup_error(self, h: np.ndarray) -> float:

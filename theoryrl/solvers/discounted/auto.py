@@ -28,8 +28,6 @@ SMALL = 3000
 """Sparse models up to this size may be factorised: even a full LU fits into memory."""
 PATIENCE = 96
 """Krylov steps before an evaluation is given up."""
-EVALUATIONS = 4
-"""Sweeps of the policy after each sweep in place."""
 TRIAL = 12
 """Krylov steps that the first evaluation may take, of a policy that is far from the best."""
 
@@ -84,7 +82,7 @@ class Choose:
     def __init__(self, operator: Tabular) -> None:
         self.probe = BackUpPolicy(operator, PROBES)
         self.back_up = back_up_policy(operator)
-        self.in_place = SweepInPlace(mixing=False, evaluations=EVALUATIONS)
+        self.in_place = SweepInPlace(mixing=False, evaluate=operator.evaluate_in_place)
         self.factorise = not isinstance(operator.P, SparseTransitions) or operator.n_states <= SMALL
         self.krylov = EvaluateByKrylov(operator, PATIENCE)
         self.evaluate = Evaluate(operator, PATIENCE)
@@ -108,10 +106,12 @@ class Choose:
                 self.in_place(search)
 
     def _back_up(self, search: Search) -> None:
+        before = search.h.copy()
         self.probe(search)
         if self.probe.rate > FAST:
             self.mixing = False
             if not self.factorise:
+                search.h[:] = before  # the residual W - h belongs to it
                 self._try_krylov(search)
 
     def _try_krylov(self, search: Search) -> None:

@@ -8,7 +8,8 @@ MacQueen (1967); acceleration of Anderson (1965) with a safeguard as in Zhang, O
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from theoryrl.solvers.solution import OnSweep, Solution
 SWEEPS = ("jacobi", "gauss-seidel")
 IN_PLACE = 4
 """Sweeps in place between two sweeps that certify."""
+EVALUATIONS = 4
+"""Sweeps of the policy after each sweep in place."""
+EvaluateInPlace: TypeAlias = Callable[[np.ndarray, float, bool, np.ndarray], None]
+"""Called with h, what all rewards are lowered by, the direction and the actions."""
 
 
 def value_iteration(
@@ -138,21 +143,22 @@ class SweepInPlace:
 
     Unlike a plain sweep, one in place does not commute with adding constants, so the level from which
     it starts counts. Where the chain mixes, that is the level at which the mean residual vanishes.
-    Where it does not, it is the lower bound: from there the iterates rise, and remain lower bounds. Steps
-    that follow one another go on from the level that was reached, because a new one is off by rounding
-    over 1 - gamma, which would have to be swept out again. The level is charged to the rewards, so that
-    the values themselves remain small, as does their rounding.
+    Where it does not, it is the lower bound: from there the iterates rise, and remain lower bounds but for
+    rounding. There, steps that follow one another go on from the level that was reached, because one that
+    is taken anew is off by rounding over 1 - gamma, which would have to be swept out again. The level is
+    charged to the rewards, so that the values themselves remain small, as does their rounding.
 
     Parameters
     ----------
     mixing
         Whether the chain mixes; None to find out at the first step.
-    evaluations
-        After each sweep, so many by the policy that it found; they cost 1 / A of it.
+    evaluate
+        Sweeps in place by one policy, which costs 1 / A of a sweep; `EVALUATIONS` times after each sweep, by
+        the policy that it found.
     """
 
-    def __init__(self, mixing: bool | None = None, evaluations: int = 0) -> None:
-        self.mixing, self.evaluations = mixing, evaluations
+    def __init__(self, mixing: bool | None = None, evaluate: EvaluateInPlace | None = None) -> None:
+        self.mixing, self.evaluate = mixing, evaluate
         self.moved = [math.inf, math.inf]
         self.level, self.latest = 0.0, -1
 
@@ -165,8 +171,9 @@ class SweepInPlace:
         actions = np.empty(search.h.size, dtype=np.int64)
         for _ in range(IN_PLACE):
             search.operator.gauss_seidel(search.h, toll, bool(backwards), actions)
-            for _ in range(self.evaluations):
-                search.operator.evaluate_in_place(search.h, toll, bool(backwards), actions)
+            if self.evaluate is not None:
+                for _ in range(EVALUATIONS):
+                    self.evaluate(search.h, toll, bool(backwards), actions)
         self.moved[backwards] = float(np.abs(search.h - search.W).mean())
         self.latest = search.sweeps
 
@@ -180,7 +187,8 @@ class SweepInPlace:
         gamma = search.operator.gamma
         if not self.mixing:
             follows = self.latest == search.sweeps - 1
-            return gamma * (self.level + search.lowered) if follows else search.shifts.low
+            reached = gamma * (self.level + search.lowered) if follows else -math.inf
+            return max(reached, search.shifts.low)
         return float((search.W - search.h).mean()) * gamma / (1 - gamma)
 
 
