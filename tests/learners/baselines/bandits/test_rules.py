@@ -14,6 +14,8 @@ from theoryrl.learners import KLUCB, UCB1, Exp3, ThompsonSampling, TsallisINF
 from theoryrl.learners.baselines.bandits._clock import (
     EXPIRY,
     LEADER,
+    MINE,
+    OTHERS,
     PURSE,
     ROUNDS,
     SEPARATOR,
@@ -371,6 +373,42 @@ def test_the_bound_on_the_cost_of_a_coin_is_above_it_wherever_it_is_small(n, sha
         mass = mass_beyond(x, n, s, log_density(x, n, s, normaliser))
         assert mass >= stats.beta(1 + s, 1 + n - s).sf(x) * (1 - 1e-9)
         assert bound >= -math.log1p(-mass)
+
+
+SCRIPTS = {
+    "the leader fails, the others keep level": ([0.9, 0.5], 6000, 12_000, lambda share, level: [0.0, level]),
+    "the leader succeeds for long, then fails": (
+        [0.5, 0.49],
+        1_000_000,
+        96_000,
+        lambda share, level: [float(share < 0.4), 0.0],
+    ),
+    "all turn": ([0.3, 0.7, 0.6], 3000, 12_000, lambda share, level: [1.0, 0.0, level]),
+}
+
+
+@pytest.mark.parametrize("case", SCRIPTS.values(), ids=SCRIPTS)
+def test_the_bound_on_all_costs_holds_whatever_the_rewards(case):
+    """Also where the leader's density leaves the numbers of double precision, up or down."""
+    means, calm, later, script = case
+    rng = np.random.default_rng(3)
+    state = ThompsonSampling().init(BanditSpec(len(means), calm + later, (0.0, 1.0)), rng)
+    for _ in range(max(1, calm // 1_000_000)):
+        rounds = min(calm, 1_000_000)
+        state.play((rng.random((rounds, len(means))) < means).astype(float), np.zeros(rounds))
+    n, s, clock = state.n[0], state.s[0], state.clock[0]
+    clock[EXPIRY] = 0.0  # the script begins with a new separator, as early in its life as can be
+    piece, checked = later // 2000, 0
+    for k in range(2000):
+        level = float(s[1] * n[0] <= s[0] * n[1])
+        rewards = np.tile(script(k / 2000, level), (piece, 1))
+        state.play(rewards, np.zeros(piece))
+        cost = clock[OTHERS] + clock[MINE]
+        assert cost >= 0
+        if cost <= LIMIT:
+            assert cost >= sum(costs_at(clock[SEPARATOR], n, s)) * (1 - 1e-6)
+            checked += 1
+    assert checked > 0
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.floats(0.01, 0.99), st.sampled_from([0.0, 1.0]))

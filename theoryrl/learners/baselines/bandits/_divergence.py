@@ -173,7 +173,7 @@ def search_and_separate(n, s, entropies, budget, clock):
         second = least_spent(n, s, entropies, arm, top)[1]
         mean = mean_of(n[second], s[second])
         other, q = depth(mean, budget / n[second]), chance(top)
-        variance = q / ((1 - q) * n[arm] * n[arm])
+        variance = q / (math.exp(-top) * n[arm] * n[arm])
         speed = q / (n[second] * (q - mean) * clock[ROUNDS])
         keep_separator(n, s, entropies, arm, top - distance(top - other, variance / speed), clock)
     return arm

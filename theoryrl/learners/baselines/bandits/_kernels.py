@@ -27,6 +27,7 @@ from theoryrl.learners.baselines.bandits._clock import (
 from theoryrl.learners.baselines.bandits._divergence import negentropy, search_and_separate, separates
 from theoryrl.learners.baselines.bandits._posterior import (
     LIMIT,
+    SMALLEST,
     change_of_density,
     count_other,
     draw_thompson,
@@ -121,8 +122,8 @@ def learn_kl(n, s, kept, clock, arm, x):
     tick(clock, x)
 
 
-# Thompson sampling with Beta posteriors: memo holds their normalisers and the costs of their coins, clock the
-# arm with the most pulls and what separates it.
+# Thompson sampling with Beta posteriors: memo holds the normalisers and the costs of the coins of all arms
+# but the one with the most pulls, clock that one and what separates it.
 
 
 @inlined_kernel
@@ -147,8 +148,10 @@ def learn_thompson(n, s, clock, arm, x, success):
     n[arm] += 1
     s[arm] += success
     tick(clock, x)
-    if arm == int(clock[LEADER]):
-        clock[DENSITY] *= change_of_density(clock[SEPARATOR], n[arm], s[arm], success)
+    if arm == int(clock[LEADER]) and clock[OTHERS] < math.inf:
+        # The floor keeps it an upper bound where the true density is below the smallest numbers.
+        factor = change_of_density(clock[SEPARATOR], n[arm], s[arm], success)
+        clock[DENSITY] = max(SMALLEST, clock[DENSITY] * factor)
         clock[MINE] = largest_cost(1 - clock[SEPARATOR], n[arm], n[arm] - s[arm], clock[DENSITY])
 
 

@@ -10,7 +10,7 @@ x. The leader's draw below x is found in the same way, with x and the draw count
 
 The coins of all arms are one exponential variate E, spent from arm to arm: heads where E < -log(1 - m), else
 E is reduced by that, and is as good as new. So where E exceeds a bound on the sum of these costs, which
-changes by a few products when an arm is pulled, all coins show tails. The separator depends on the past
+changes by a few products when the leader is pulled, all coins show tails. The separator depends on the past
 only, so that the law is exactly that of independent draws, wherever it lies; a bad one only costs time.
 """
 
@@ -32,6 +32,8 @@ LIMIT = 0.25
 """Costs above which the arms are not well enough apart, and all draws are made."""
 SAFE = 4 / 3 * (1 + 1e-6)
 """-log(1 - m) <= 4 m / 3 up to m = 1/4; the rest is for the rounding of up to 2^30 products."""
+SMALLEST = 1e-200
+"""The least that is kept of the leader's density."""
 LONGEST = 2.0**30
 """Rounds after which the leader's density is computed anew."""
 
@@ -98,7 +100,7 @@ def change_of_density(x, n, s, success):
 
 @strict_kernel
 def cost_of(x, n, s, normaliser):
-    """The same, from the constant of the density."""
+    """Upper bound on the cost of an arm's coin, as `largest_cost`, from the constant of the density."""
     return largest_cost(x, n, s, math.exp(log_density(x, n, s, normaliser)))
 
 
@@ -210,7 +212,7 @@ def draw_thompson(n, s, normalisers, costs, clock, rng):
     if clock[ROUNDS] >= clock[EXPIRY]:
         separate(n, s, normalisers, costs, clock)
     leader, cost = int(clock[LEADER]), clock[OTHERS] + clock[MINE]
-    if cost > LIMIT:
+    if not cost <= LIMIT:
         return choose_by_draws(n, s, rng)
     if cost < clock[PURSE]:
         return leader

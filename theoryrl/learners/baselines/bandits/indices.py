@@ -87,9 +87,10 @@ class UCB1(BanditLearner):
 
 @dataclass(frozen=True)
 class KLUCB(BanditLearner):
-    """Pull the arm with the largest q such that ``n kl(mean, q) <= log t + c log log t``.
+    """Pull each arm once, then the one with the largest q with ``n kl(mean, q) <= log t + c log log t``.
 
-    kl is the divergence of Bernoulli laws; rewards are scaled to [0, 1].
+    kl is the divergence of Bernoulli laws; rewards are scaled to [0, 1]. While log t <= 1 the second term is
+    left out.
 
     Parameters
     ----------
