@@ -124,11 +124,11 @@ ratios, in processor time, because others used the machine too.
 SMPyBandits is a research framework in Python whose strength is the number of its policies; its Numba
 decorators are active, and its index policies compute all indices in one NumPy call. A learner here plays
 whole blocks of rounds in one compiled loop, and does not look at what cannot be the best: of UCB1's indices
-only log t changes for most arms; a number between the largest KL index and all others serves for many rounds,
-in which one arm is compared with it; and Thompson sampling keeps a number below nearly all draws of the arm
-with the most pulls and above nearly all draws of the others, finds the exceptions by thinning, with one random
-number for all arms, and has the same law. The arms of UCB1 and KL-UCB are those that the computation of all
-indices gives. KL-UCB is run with c = 0 on both sides.
+only log t changes for most arms; a number between the largest KL index and all others serves for many
+rounds, in which one arm is compared with it; and Thompson sampling keeps a number below nearly all draws of
+the arm with the most pulls and above nearly all draws of the others, finds the exceptions by thinning, with
+one random number for all arms, and has the same law. The arms of UCB1 and KL-UCB are those that the
+computation of all indices gives. KL-UCB is run with c = 0 on both sides.
 """
     print(body)
     if policies is not None:
