@@ -400,8 +400,8 @@ median of up to {options.repetitions} runs, after one that is not counted (it co
 a process of its own. The error is checked against values that are certified to 1e-7; a peer whose answer is
 further off is asked again with a tolerance ten times smaller, up to four times; one that still misses it,
 or takes more than {options.limit:.0f} s in all, with building its models and all runs, does not count.
-Everyone may use {options.threads} threads; where one thread is faster, that counts. theoryrl is `solve(mdp, tol=1e-6)`, whose time includes the proof
-of the error.
+Everyone may use {options.threads} threads; where one thread is faster, that counts.
+theoryrl is `solve(mdp, tol=1e-6)`, whose time includes the proof of the error.
 
 {table(["case", "theoryrl, s", "best peer, s", "ratio", "best peer"], rows)}
 Geometric mean of the ratios: {mean:.1f}. {behind}

@@ -28,6 +28,8 @@ SMALL = 3000
 """Sparse models up to this size may be factorised: even a full LU fits into memory."""
 PATIENCE = 96
 """Krylov steps before an evaluation is given up."""
+TELLING = 0.5
+"""Share of the states in which rewards depend on the action, from which on a myopic policy is evaluated."""
 TRIAL = 12
 """Krylov steps that the first evaluation may take, of a policy that is far from the best."""
 
@@ -80,11 +82,12 @@ class Choose:
     """Takes the step that has worked so far."""
 
     def __init__(self, operator: Tabular) -> None:
+        self.operator = operator
         self.probe = BackUpPolicy(operator, PROBES)
         self.back_up = back_up_policy(operator)
         self.in_place = SweepInPlace(mixing=False, evaluate=operator.evaluate_in_place)
         self.factorise = not isinstance(operator.P, SparseTransitions) or operator.n_states <= SMALL
-        self.krylov = EvaluateByKrylov(operator, PATIENCE)
+        self.krylov = EvaluateByKrylov(operator)
         self.evaluate = Evaluate(operator, PATIENCE)
         self.mixing, self.waiting, self.failures = True, 0, 0
 
@@ -99,11 +102,7 @@ class Choose:
             self.waiting -= 1
             self.in_place(search)
         else:
-            self.krylov(search)
-            if not self.krylov.succeeded:
-                self.failures += 1
-                self.waiting = 4**self.failures
-                self.in_place(search)
+            self._try_krylov(search, PATIENCE)
 
     def _back_up(self, search: Search) -> None:
         before = search.h.copy()
@@ -112,12 +111,20 @@ class Choose:
             self.mixing = False
             if not self.factorise:
                 search.h[:] = before  # the residual W - h belongs to it
-                self._try_krylov(search)
+                self._try_krylov(search, TRIAL if self._rewards_tell() else 0)
 
-    def _try_krylov(self, search: Search) -> None:
-        """Evaluate the policy if that takes few Krylov steps; if not, sweeps come first."""
-        self.krylov.longest = TRIAL
-        self.krylov(search)
-        self.krylov.longest = PATIENCE
+    def _try_krylov(self, search: Search, longest: int) -> None:
+        """Evaluate the policy if that takes few Krylov steps; if not, sweeps come first, for a while."""
+        self.krylov.longest, self.krylov.succeeded = longest, False
+        if longest:
+            self.krylov(search)
         if not self.krylov.succeeded:
+            self.failures += 1
+            self.waiting = 2 * 4**self.failures
             self.in_place(search)
+
+    def _rewards_tell(self) -> bool:
+        """Whether rewards tell actions apart; where they do not, the first policies are arbitrary."""
+        r, active = self.operator.r, self.operator.active
+        best, worst = np.where(active, r, -np.inf).max(axis=1), np.where(active, r, np.inf).min(axis=1)
+        return bool((best > worst).mean() > TELLING)

@@ -23,7 +23,7 @@ from theoryrl.solvers.solution import OnSweep, Solution
 SWEEPS = ("jacobi", "gauss-seidel")
 IN_PLACE = 4
 """Sweeps in place between two sweeps that certify."""
-EVALUATIONS = 4
+EVALUATIONS = 6
 """Sweeps of the policy after each sweep in place."""
 EvaluateInPlace: TypeAlias = Callable[[np.ndarray, float, bool, np.ndarray], None]
 """Called with h, what all rewards are lowered by, the direction and the actions."""
