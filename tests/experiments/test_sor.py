@@ -107,7 +107,8 @@ def test_rules_for_independent_rewards_break_the_bound_of_tsallis_inf_where_leve
     bound = normalised_bound(10, cells["T"], "anytime")
     assert bound == pytest.approx(4 * np.sqrt(10 * cells["T"]) - 2 * np.sqrt(cells["T"]), rel=1e-12)
     thompson = cells["Thompson"]["regret"]
-    assert len(set(thompson)) == len(thompson) == 1000
+    assert len(thompson) == 1000
+    assert len(set(thompson)) > 950  # whole numbers, of which a few agree by chance
     assert least_mean(np.array(thompson), LEVELS_WRONG) > bound
     assert min(*cells["UCB1"]["regret"], *cells["KL-UCB"]["regret"]) > bound
     assert max(cells["Tsallis-INF"]["regret"]) < bound
