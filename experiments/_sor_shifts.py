@@ -37,7 +37,7 @@ def trial(spread: str, rounds: int, side: int, seed: int) -> dict[str, Any]:
 
 def comparison(setting: Setting) -> Part:
     """Mean iterations per system for each learner and each reference, high and low spread of the shifts."""
-    rounds, seeds, side = setting.scope.pick((300, 2, 6), (5000, 12, 10))
+    rounds, seeds, side = setting.scope.pick((300, 2, 6), (5000, 40, 10))
     spreads = ("high", "low")
     jobs = [(spread, rounds, side, seed) for spread in spreads for seed in range(seeds)]
     trials = setting.map(trial, jobs)

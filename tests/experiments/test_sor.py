@@ -43,7 +43,7 @@ def test_chebcb_is_between_the_best_per_system_and_the_best_fixed_parameter(spre
     ],
 )
 def test_the_comparison_agrees_with_an_independent_one(spread, name, mean, sd):
-    """Means of twelve draws here and three there: within four times the larger of the two spreads."""
+    """Means of forty draws here and three there: within four times the larger of the two spreads."""
     samples = NUMBERS["comparison"][spread][name]
     assert abs(np.mean(samples) - mean) <= 4 * max(sd, np.std(samples, ddof=1))
 
