@@ -85,6 +85,7 @@ def by_layout(
         def choose(P: Any, *_: Any) -> Any:
             return inspect.unwrap(loop) if isinstance(P, types.BaseTuple) == tuples else None
 
+        # Numba compares the names of its arguments with those of the loop.
         choose.__signature__ = inspect.signature(loop)  # type: ignore[attr-defined]
         overload(function, jit_options=options, inline=inline)(choose)
 

@@ -35,17 +35,6 @@ def chance(z):
 
 
 @strict_kernel
-def divergence(p, z):
-    """KL divergence of Bernoulli laws with chances p and 1 - exp(-z), 0 log 0 = 0."""
-    value = 0.0
-    if p > 0:
-        value = math.inf if z <= 0 else p * (math.log(p) - math.log(chance(z)))
-    if p < 1:
-        value += (1 - p) * (math.log1p(-p) + z)
-    return value
-
-
-@strict_kernel
 def depth(p, share):
     """Largest z with a divergence of at most `share`: the KL index is 1 - exp(-z).
 
